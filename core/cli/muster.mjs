@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+// The `muster` command of a checkout or package: hands over to the compiled one.
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const main = new URL('../../.build/core/cli/main.js', import.meta.url);
+if (existsSync(fileURLToPath(main))) await import(main.href);
+else {
+  process.stderr.write('Muster is not built yet. Run `npm run build` in its folder.\n');
+  process.exitCode = 1;
+}
