@@ -10,7 +10,11 @@ exports.createContractAjv = function createContractAjv({ source }) {
     strict: false,
     allErrors: false,
     validateFormats: false,
-    code: { source, lines: true, regExp: Object.assign((pattern, flags) => regexp(pattern, flags), { code: `require(${JSON.stringify(require.resolve('./regexp.cjs'))})` }) },
+    code: {
+      source,
+      lines: true,
+      regExp: Object.assign((pattern, flags) => regexp(pattern, flags), { code: `require("#regexp")` }),
+    },
   });
   // `contentEncoding: base64` is a Uint8Array in memory; the carriers convert, so validators only ever see bytes.
   ajv.addKeyword({ keyword: 'bytes', schemaType: 'boolean', code: (cxt) => cxt.fail(_`!(${cxt.data} instanceof Uint8Array)`) });

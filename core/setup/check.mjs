@@ -6,7 +6,12 @@ import { root } from './prepare.mjs';
 
 const full = process.argv.includes('--full');
 const bin = (name) => join(root, 'node_modules/.bin', name);
-const steps = full ? [[bin('vitest'), ['run', '--project', 'full']]] : [[bin('biome'), ['check', '.']], [bin('vitest'), ['run', '--project', 'test']]];
+const steps = full
+  ? [[bin('vitest'), ['run', '--project', 'full']]]
+  : [
+      [bin('biome'), ['check', '.']],
+      [bin('vitest'), ['run', '--project', 'test']],
+    ];
 for (const [command, args] of steps) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);

@@ -28,9 +28,22 @@ export async function compileSchemas(root) {
       mkdirSync(dirname(target), { recursive: true });
       const ajv = createAjv();
       const validate = ajv.compile(withoutIdentity(schema));
-      writeFileSync(`${target}.cjs`, standalone.default(ajv, validate).replace('module.exports = ', 'exports.validate = ').replace(/module\.exports\.default = [^;]+;/, ''));
-      const types = await compile(structuredClone(withoutIdentity(schema)), schema.title, { bannerComment: '', additionalProperties: true, cwd: dirname(file) });
-      writeFileSync(`${target}.d.cts`, `${types}\nexport declare const validate: { (data: unknown): data is ${typeName(schema.title)}; errors?: import('ajv').ErrorObject[] | null };\n`);
+      writeFileSync(
+        `${target}.cjs`,
+        standalone
+          .default(ajv, validate)
+          .replace('module.exports = ', 'exports.validate = ')
+          .replace(/module\.exports\.default = [^;]+;/, ''),
+      );
+      const types = await compile(structuredClone(withoutIdentity(schema)), schema.title, {
+        bannerComment: '',
+        additionalProperties: true,
+        cwd: dirname(file),
+      });
+      writeFileSync(
+        `${target}.d.cts`,
+        `${types}\nexport declare const validate: { (data: unknown): data is ${typeName(schema.title)}; errors?: import('ajv').ErrorObject[] | null };\n`,
+      );
     }
   }
   for (const file of jsonFiles(join(root, contractsDir))) {
@@ -64,7 +77,10 @@ function typeName(title) {
 
 function jsonFiles(dir) {
   try {
-    return readdirSync(dir, { recursive: true }).filter((f) => f.endsWith('.json')).map((f) => join(dir, f)).sort();
+    return readdirSync(dir, { recursive: true })
+      .filter((f) => f.endsWith('.json'))
+      .map((f) => join(dir, f))
+      .sort();
   } catch (error) {
     if (error.code === 'ENOENT') return [];
     throw error;

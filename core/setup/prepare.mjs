@@ -2,7 +2,19 @@
 // Needs nothing but Node; it is what `npm start` and `npm test` run first.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,7 +35,9 @@ export async function prepare({ log = (line) => process.stderr.write(`${line}\n`
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > minimumNode[0] || (major === minimumNode[0] && minor >= minimumNode[1])) return;
-  fail(`Node ${minimumNode.join('.')} or later is needed, this is ${process.versions.node}. Install a newer one, then run the command again.`);
+  fail(
+    `Node ${minimumNode.join('.')} or later is needed, this is ${process.versions.node}. Install a newer one, then run the command again.`,
+  );
 }
 
 function installPackages(log) {
@@ -78,7 +92,10 @@ function provideNatsServer(log) {
 }
 
 function onPath(program) {
-  return (process.env.PATH ?? '').split(delimiter).filter(Boolean).map((dir) => join(dir, program));
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter(Boolean)
+    .map((dir) => join(dir, program));
 }
 
 function executable(path) {
