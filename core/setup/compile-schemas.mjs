@@ -4,7 +4,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
-import { contractValidatorSources } from './contract-schemas.mjs';
+import { contractValidatorSources } from '../protocol/contract-schemas.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -13,7 +13,7 @@ const schemaRoots = [
   { dir: 'ddl/schemas', prefix: '' },
   { dir: 'core/protocol/schemas', prefix: 'core/' },
 ];
-const contractsDir = 'ddl/contracts';
+const contractDirs = ['ddl/contracts', 'core/capabilities'];
 
 export async function compileSchemas(root) {
   const { default: standalone } = await import('ajv/dist/standalone/index.js');
@@ -46,7 +46,7 @@ export async function compileSchemas(root) {
       );
     }
   }
-  for (const file of jsonFiles(join(root, contractsDir))) {
+  for (const file of contractDirs.flatMap((dir) => jsonFiles(join(root, dir)))) {
     const contract = JSON.parse(readFileSync(file, 'utf8'));
     const target = join(out, 'contracts', `${contract.kind}.cjs`);
     mkdirSync(dirname(target), { recursive: true });

@@ -1,0 +1,2 @@
+import type { Ajv } from 'ajv';
+export function createContractAjv(options: { source: boolean }): Ajv;

@@ -1,0 +1,18 @@
+// The SDK for plugin authors in TypeScript and JavaScript: `import { definePlugin } from 'muster/sdk'`.
+
+export { PluginError } from '../../protocol/errors.ts';
+export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, SubscriptionSpec } from './bus.ts';
+export type { AnnouncedPlugin, HostInfo, ListedPlugin, ProcessSpec, TerminalInfo } from './capabilities.ts';
+export type { Fields, Level, Log } from './log.ts';
+export {
+  type Call,
+  definePlugin,
+  type Handler,
+  type Handlers,
+  type Host,
+  type HostCallOptions,
+  type Json,
+  type Params,
+  type PluginDefinition,
+  type PluginInstance,
+} from './plugin.ts';
