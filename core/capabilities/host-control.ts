@@ -1,0 +1,74 @@
+// The host itself: facts about it, its end, and further hosts in the same process.
+
+import { join } from 'node:path';
+import { entriesFrom } from '../config/dialect.ts';
+import { resolveConfig } from '../config/values.ts';
+import { Host } from '../host/host.ts';
+import { keySpecsOf } from '../host/config-keys.ts';
+import { PluginError } from '../protocol/errors.ts';
+import type { Params } from '../protocol/messages.ts';
+import type { Capability } from './index.ts';
+
+interface StartParams {
+  readonly id: string;
+  readonly config: Params;
+  readonly services?: readonly string[];
+  readonly stateFolder?: string;
+  readonly bundles?: readonly string[];
+}
+
+export function createHostControl(host: Host): Capability {
+  const { runtime, config, stateFolder } = host.options;
+  const children = new Map<string, Host>();
+  const requestStop = (reason: string, exitCode: number, restart: boolean) => {
+    if (!host.options.onStopRequest) throw new PluginError('UNAVAILABLE', 'this host can only be stopped from outside');
+    host.options.onStopRequest({ reason, exitCode, restart });
+  };
+  return {
+    methods: {
+      'host/info': () => ({
+        version: runtime.version,
+        pid: process.pid,
+        startedAt: runtime.startedAt,
+        configFile: config.file ?? null,
+        stateFolder,
+        node: process.version,
+        program: [process.execPath, join(runtime.root, 'core/cli/main.js')],
+        root: runtime.root,
+      }),
+      'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) => requestStop(reason, exitCode, false),
+      'host/restart': ({ reason = 'a plugin asked for it' }: { reason?: string }) => requestStop(reason, 0, true),
+      'hosts/start': async (params: StartParams, caller) => {
+        await caller.declare('host', params.id, params, async () => {
+          const child = createChild(host, params);
+          children.set(params.id, child);
+          await child.start();
+          return async () => {
+            children.delete(params.id);
+            await child.stop();
+          };
+        });
+      },
+      'hosts/stop': async ({ id }: { id: string }, caller) => {
+        if (!(await caller.plugin.declarations.undeclare('host', id))) throw new PluginError('NOT_FOUND', `${caller.name} has no host ${id}`);
+      },
+    },
+    close: async () => {
+      await Promise.all([...children.values()].map((child) => child.stop()));
+    },
+  };
+}
+
+function createChild(host: Host, { id, config, services = [], stateFolder, bundles }: StartParams): Host {
+  const { options } = host;
+  const resolved = resolveConfig({ file: undefined, entries: entriesFrom(config, id) }, keySpecsOf(host.bundles));
+  return new Host({
+    runtime: options.runtime,
+    bundles: bundles ?? options.bundles,
+    stateFolder: stateFolder ?? join(options.stateFolder, 'hosts', id),
+    config: resolved,
+    services,
+    log: options.log.child({ host: id }),
+    strict: options.strict ?? false,
+  });
+}

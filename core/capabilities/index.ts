@@ -1,0 +1,70 @@
+// What plugins may ask of the host: looks the method up, checks params and grant, and hands over to the capability.
+
+import type { Host } from '../host/host.ts';
+import type { Caller } from '../host/plugin.ts';
+import { PluginError } from '../protocol/errors.ts';
+import type { Params } from '../protocol/messages.ts';
+import type { IncomingCall } from '../protocol/peer.ts';
+import { createBus } from './bus.ts';
+import { createEvents } from './events.ts';
+import { createHostControl } from './host-control.ts';
+import { createMetrics } from './metrics.ts';
+import { createPlugins } from './plugins.ts';
+import { createProcesses } from './processes.ts';
+import { createTerminal, type TerminalEnds } from './terminal.ts';
+import { createTimers } from './timers.ts';
+
+/** One capability: its methods by name, and its end. */
+export interface Capability {
+  readonly methods: Readonly<Record<string, (params: never, caller: Caller, call: IncomingCall) => unknown>>;
+  close?(): Promise<void> | void;
+}
+
+export interface Capabilities {
+  answer(method: string, params: Params, caller: Caller, call: IncomingCall): unknown;
+  close(): Promise<void>;
+}
+
+/** The entry under `needs:` that grants a method: the part before the slash, but for those that say otherwise. */
+const grantedBy: Readonly<Record<string, string>> = { 'announce/set': 'announce' };
+
+export function createCapabilities(host: Host): Capabilities {
+  const contract = host.runtime.capabilities;
+  const all: Capability[] = [createBus(host), createPlugins(host), createTimers(), createProcesses(host), createEvents(), createMetrics(), createTerminal(host.options.terminal), createHostControl(host)];
+  const methods = new Map(all.flatMap((capability) => Object.entries(capability.methods)));
+  return {
+    answer: (method, params, caller, call) => {
+      const handler = methods.get(method);
+      if (!handler) throw new PluginError('UNKNOWN_METHOD', `unknown method ${method}; a plugin may ask for ${[...methods.keys()].join(', ')}`);
+      const need = grantedBy[method] ?? method.slice(0, method.indexOf('/'));
+      if (!caller.spec.needs[need as keyof typeof caller.spec.needs]) throw notGranted(caller, `may not use ${method}`, need);
+      contract.methods.get(method)?.checkParams(params);
+      return handler(params as never, caller, call);
+    },
+    close: async () => {
+      for (const capability of all.reverse()) await capability.close?.();
+    },
+  };
+}
+
+/** The refusal of what `needs:` lacks, with the line to add. */
+export function notGranted(caller: Caller, what: string, need: string, value = 'true'): PluginError {
+  return new PluginError('NOT_GRANTED', `${caller.name} ${what}; bundle.yaml would need \`needs: {${need}: ${value}}\``);
+}
+
+/** Whether a subject lies within a pattern with `*` for one token and a last `>` for all that follow. */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  if (pattern === '>' || pattern === subject) return true;
+  const wanted = pattern.split('.');
+  const tokens = subject.split('.');
+  for (const [index, token] of wanted.entries()) {
+    if (token === '>' && index === wanted.length - 1) return tokens.length > index;
+    const actual = tokens[index];
+    if (actual === undefined) return false;
+    // A wildcard that is asked for lies within a pattern only if the pattern has at least that wildcard there.
+    if (token === '*' ? actual === '>' : token !== actual) return false;
+  }
+  return wanted.length === tokens.length;
+}
+
+export type { TerminalEnds };

@@ -1,0 +1,107 @@
+// Child processes that belong to the host under an id: a reload of the plugin that asked for one leaves it running.
+
+import { basename } from 'node:path';
+import { execa, type ResultPromise } from 'execa';
+import { inherited } from '../host/environment.ts';
+import type { Host } from '../host/host.ts';
+import type { Caller } from '../host/plugin.ts';
+import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
+import { PluginError } from '../protocol/errors.ts';
+import { LineReader } from '../protocol/lines.ts';
+import { type Capability, notGranted } from './index.ts';
+
+interface StartParams {
+  readonly id: string;
+  readonly command: readonly string[];
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly output?: 'lines' | 'none';
+  readonly graceMs?: number;
+}
+
+const maxLineBytes = 64 * 1024;
+const defaultGraceMs = 3_000;
+const deliverMs = 30_000;
+
+export function createProcesses(host: Host): Capability {
+  const running = new Map<string, ResultPromise>();
+  const key = (caller: Caller, id: string) => `${caller.name} ${id}`;
+  const find = (caller: Caller, id: string): ResultPromise => {
+    const child = running.get(key(caller, id));
+    if (!child) throw new PluginError('NOT_FOUND', `${caller.name} has no process ${id}`);
+    return child;
+  };
+
+  const start = (params: StartParams, caller: Caller): ResultPromise => {
+    const child = spawn(params);
+    if (child.pid === undefined) throw new PluginError('UNAVAILABLE', `${params.command[0]} could not be started; is it there and executable?`);
+    host.runtime.guardian.guard(child.pid);
+    running.set(key(caller, params.id), child);
+    const deliver = (method: string, fields: Record<string, unknown>) =>
+      caller.plugin.deliver(method, { id: params.id, ...fields }, deliverMs).catch((error: Error) => caller.plugin.log.debug({ process: params.id }, error.message));
+    if (params.output === 'lines') for (const stream of ['stdout', 'stderr'] as const) readLines(child, stream, (line) => void deliver('process/output', { stream, line }));
+    child.once('exit', (exitCode, signal) => {
+      if (child.pid !== undefined) {
+        signalGroup(child.pid, 'SIGKILL');
+        host.runtime.guardian.release(child.pid);
+      }
+      if (running.get(key(caller, params.id)) === child) running.delete(key(caller, params.id));
+      void caller.plugin.declarations.undeclare('process', params.id).then(() => deliver('process/exit', { exitCode, signal }));
+    });
+    return child;
+  };
+
+  return {
+    methods: {
+      'process/start': async (params: StartParams, caller) => {
+        const program = params.command[0] ?? '';
+        const granted = caller.spec.needs.process ?? [];
+        if (!granted.includes(program) && !granted.includes(basename(program))) throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
+        let started: ResultPromise | undefined;
+        await caller.declare('process', params.id, params, () => {
+          started = start(params, caller);
+          const child = started;
+          return () => climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
+        });
+        return { pid: (started ?? running.get(key(caller, params.id)))?.pid ?? 0 };
+      },
+      'process/signal': ({ id, signal }: { id: string; signal: string }, caller) => signalGroup(find(caller, id).pid, signal as NodeJS.Signals),
+      'process/stop': async ({ id }: { id: string }, caller) => {
+        find(caller, id);
+        await caller.plugin.declarations.undeclare('process', id);
+      },
+      'process/list': (_params: object, caller) => {
+        const prefix = key(caller, '');
+        const own = [...running].filter(([name]) => name.startsWith(prefix));
+        return { processes: own.map(([name, child]) => ({ id: name.slice(prefix.length), pid: child.pid ?? 0, running: !hasEnded(child) })) };
+      },
+    },
+    close: async () => {
+      await Promise.all([...running.values()].map((child) => climbStopLadder(child, { graceMs: defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') })));
+    },
+  };
+}
+
+function spawn({ command, cwd, env, output }: StartParams): ResultPromise {
+  const [program = '', ...args] = command;
+  const environment = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  const child = execa(program, args, {
+    ...(cwd !== undefined && { cwd }),
+    env: { ...environment, ...env },
+    extendEnv: false,
+    detached: true,
+    cleanup: false,
+    buffer: false,
+    reject: false,
+    stdin: 'ignore',
+    stdout: output === 'lines' ? 'pipe' : 'ignore',
+    stderr: output === 'lines' ? 'pipe' : 'ignore',
+  });
+  child.on('error', () => undefined);
+  return child;
+}
+
+function readLines(child: ResultPromise, stream: 'stdout' | 'stderr', onLine: (line: string) => void): void {
+  const reader = new LineReader({ maxLineBytes, onLine, onOversized: (start) => onLine(`${start}…`) });
+  child[stream]?.on('data', (chunk: Buffer) => reader.push(chunk));
+}

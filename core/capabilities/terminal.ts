@@ -1,0 +1,60 @@
+// The terminal, for commands: write, read, ask.
+
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { PluginError } from '../protocol/errors.ts';
+import type { Capability } from './index.ts';
+
+/** The ends that a host was given; a host that serves has none. */
+export interface TerminalEnds {
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly color: boolean;
+}
+
+const defaultColumns = 80;
+const defaultLimitBytes = 64 * 1024 * 1024;
+
+export function createTerminal(ends: TerminalEnds | undefined): Capability {
+  const given = (): TerminalEnds => {
+    if (!ends) throw new PluginError('UNAVAILABLE', 'this host has no terminal');
+    return ends;
+  };
+  return {
+    methods: {
+      'terminal/info': () => {
+        const { stdin, stdout, color } = given();
+        return { tty: stdout.isTTY === true, columns: stdout.columns ?? defaultColumns, color, interactive: stdin.isTTY === true };
+      },
+      'terminal/write': async ({ text, stream = 'stdout' }: { text: string; stream?: 'stdout' | 'stderr' }) => {
+        const out = given()[stream];
+        if (!out.write(text) && !out.destroyed) await Promise.race([once(out, 'drain'), once(out, 'close')]);
+      },
+      'terminal/read': async ({ limitBytes = defaultLimitBytes }: { limitBytes?: number }) => {
+        const parts: Buffer[] = [];
+        let bytes = 0;
+        for await (const part of given().stdin) {
+          parts.push(part as Buffer);
+          bytes += (part as Buffer).length;
+          if (bytes > limitBytes) throw new PluginError('TOO_LARGE', `standard input has more than ${limitBytes} bytes`);
+        }
+        return { text: Buffer.concat(parts).toString('utf8') };
+      },
+      'terminal/prompt': async ({ question, secret = false }: { question: string; secret?: boolean }) => {
+        const { stdin, stderr } = given();
+        if (!stdin.isTTY) throw new PluginError('UNAVAILABLE', `nobody can answer "${question}": standard input is not a terminal`);
+        const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+        if (secret) stderr.write(question);
+        const lines = createInterface({ input: stdin, output: secret ? silent : stderr, terminal: true });
+        try {
+          return { answer: await lines.question(secret ? '' : question) };
+        } finally {
+          lines.close();
+          if (secret) stderr.write('\n');
+        }
+      },
+    },
+  };
+}

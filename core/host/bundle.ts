@@ -1,0 +1,133 @@
+// A bundle on disk: find, verify, load. Nothing half-copied gets past here.
+
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { parse } from 'yaml';
+import { createContract, type Contract } from '../protocol/contract.ts';
+import { type Manifest, parseManifest } from './manifest.ts';
+import { createSpec, type PluginSpec } from './spec.ts';
+
+export const manifestName = 'bundle.yaml';
+
+export class BundleError extends Error {
+  override readonly name = 'BundleError';
+  readonly code: 'BUNDLE_UNREADABLE' | 'BUNDLE_INCOMPLETE';
+
+  constructor(code: BundleError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface Bundle {
+  readonly name: string;
+  readonly version: string;
+  /** Where it was found. */
+  readonly source: string;
+  /** Where it runs: the source, or a copy that later changes of the source don't touch. */
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly digest: string;
+  readonly contracts: readonly Contract[];
+  readonly plugins: readonly PluginSpec[];
+}
+
+/** The bundle folders directly below a folder. A folder that does not exist has none. */
+export function findBundles(parent: string): string[] {
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent, { withFileTypes: true })
+    .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && existsSync(join(parent, entry.name, manifestName)))
+    .map((entry) => join(parent, entry.name))
+    .sort();
+}
+
+export interface LoadOptions {
+  /** Folder for copies to run from, so that a version keeps working while its source is being overwritten. None: run in place. */
+  readonly copies?: string | undefined;
+  readonly contract: (kind: string) => Contract | undefined;
+}
+
+/**
+ * Reads a bundle whole.
+ * @throws ManifestError with file, line and path
+ * @throws BundleError `BUNDLE_INCOMPLETE` if a digest differs or the folder changed meanwhile
+ */
+export function loadBundle(source: string, options: LoadOptions): Bundle {
+  const digest = digestFolder(source);
+  const folder = options.copies === undefined ? source : copyOf(source, digest, options.copies);
+  const text = readFileSync(join(folder, manifestName), 'utf8');
+  const manifest = parseManifest(text, join(source, manifestName));
+  verifyFiles(manifest, folder);
+  const contracts = (manifest.contracts ?? []).map((file) => createContract(readJson(folder, file)));
+  const own = new Map(contracts.map((contract) => [contract.kind, contract]));
+  const resources = readResources(manifest, folder);
+  const contractOf = (kind: string) => own.get(kind) ?? options.contract(kind);
+  return {
+    name: manifest.bundle,
+    version: manifest.version,
+    source,
+    folder,
+    manifest,
+    digest,
+    contracts,
+    plugins: manifest.plugins.map((entry) => createSpec({ manifest, folder, digest, resources }, entry, contractOf(entry.kind))),
+  };
+}
+
+/** A hash over names, modes and contents of all files of a bundle. */
+export function digestFolder(folder: string): string {
+  const hash = createHash('sha256');
+  for (const file of filesOf(folder)) {
+    const path = join(folder, file);
+    hash.update(`${file}\0${statSync(path).mode & 0o111}\0`);
+    hash.update(readFileSync(path));
+  }
+  return hash.digest('hex');
+}
+
+function filesOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.parentPath.includes('__pycache__'))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+function copyOf(source: string, digest: string, copies: string): string {
+  const target = join(copies, basename(source), digest.slice(0, 16));
+  if (existsSync(target)) return target;
+  const work = `${target}.${process.pid}`;
+  mkdirSync(join(copies, basename(source)), { recursive: true, mode: 0o700 });
+  rmSync(work, { recursive: true, force: true });
+  cpSync(source, work, { recursive: true, dereference: true });
+  if (digestFolder(work) !== digest) {
+    rmSync(work, { recursive: true, force: true });
+    throw new BundleError('BUNDLE_INCOMPLETE', `${source} changed while it was read; it is loaded when it has come to rest`);
+  }
+  renameSync(work, target);
+  return target;
+}
+
+function verifyFiles(manifest: Manifest, folder: string): void {
+  for (const [file, expected] of Object.entries(manifest.files ?? {})) {
+    const path = join(folder, file);
+    const actual = existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : 'missing';
+    if (actual !== expected) throw new BundleError('BUNDLE_INCOMPLETE', `${manifest.bundle}: ${file} is ${actual === 'missing' ? 'missing' : 'not what the manifest says'}; the bundle starts when all of \`files:\` match`);
+  }
+}
+
+function readResources(manifest: Manifest, folder: string): Map<string, unknown> {
+  const files = new Set(manifest.plugins.flatMap((entry) => Object.values(entry.resources ?? {})));
+  return new Map([...files].map((file) => [file, readJson(folder, file)]));
+}
+
+/** JSON is YAML, so one parser reads both. */
+function readJson(folder: string, file: string): unknown {
+  const path = join(folder, file);
+  try {
+    const text = readFileSync(path, 'utf8');
+    return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (parse(text) as unknown);
+  } catch (error) {
+    throw new BundleError('BUNDLE_UNREADABLE', `${path}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,104 @@
+// The control socket: the plugin protocol's messages over a Unix socket that only its owner may open.
+
+import { chmodSync, existsSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { PluginError } from '../protocol/errors.ts';
+import type { Params } from '../protocol/messages.ts';
+import { type IncomingCall, Peer } from '../protocol/peer.ts';
+import { PipeCarrier } from '../protocol/pipe.ts';
+import type { Host } from './host.ts';
+import { whyNotActive } from './why.ts';
+
+export const controlSocketName = 'control.sock';
+/** Longest path that the operating system takes for a socket. */
+const maxSocketPath = 107;
+
+export class ControlSocket {
+  readonly #host: Host;
+  readonly #path: string;
+  readonly #peers = new Set<Peer>();
+  #server: Server | undefined;
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#path = join(host.options.stateFolder, controlSocketName);
+  }
+
+  async open(): Promise<void> {
+    if (Buffer.byteLength(this.#path) > maxSocketPath) throw new PluginError('UNAVAILABLE', `${this.#path} is longer than ${maxSocketPath} bytes, the most that a socket may have; choose a shorter state folder`);
+    if (existsSync(this.#path)) rmSync(this.#path);
+    const server = createServer((socket) => this.#serve(socket));
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.#path, () => resolve());
+    });
+    chmodSync(this.#path, 0o600);
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    this.#server = undefined;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const peer of this.#peers) peer.close(new Error('the host stops'));
+    await closed;
+  }
+
+  #serve(socket: Socket): void {
+    const peer = new Peer({
+      carrier: new PipeCarrier({ input: socket, output: socket }),
+      onRequest: (method, params, call) => this.#answer(method, params, call),
+      onClosed: () => {
+        this.#peers.delete(peer);
+        socket.end();
+        socket.destroySoon();
+      },
+    });
+    this.#peers.add(peer);
+  }
+
+  async #answer(method: string, params: Params, call: IncomingCall): Promise<unknown> {
+    const host = this.#host;
+    switch (method) {
+      case 'plugin/list':
+        return { plugins: host.list(optionalText(params, 'kind')), problems: host.problems };
+      case 'plugin/reload':
+        await host.reloadByName(text(params, 'bundle'));
+        return {};
+      case 'plugin/why':
+        return { answer: whyNotActive(host, text(params, 'name')) };
+      case 'plugin/call': {
+        const target = text(params, 'plugin');
+        const [kind = '', name = ''] = target.split('/');
+        const result = await host.call(kind, name, text(params, 'method'), (params.params ?? {}) as Params, { ...call.meta, signal: call.signal, onProgress: (value) => void call.progress(value) });
+        return { result };
+      }
+      case 'plugin/trace':
+        await new Promise<void>((resolve) => {
+          const wanted = optionalText(params, 'plugin');
+          const end = host.traces.watch((entry) => {
+            if (wanted === undefined || entry.plugin === wanted || entry.plugin.endsWith(`/${wanted}`)) void call.progress(entry);
+          });
+          call.signal.addEventListener('abort', () => {
+            end();
+            resolve();
+          });
+        });
+        return {};
+      default:
+        throw new PluginError('UNKNOWN_METHOD', `unknown method ${method}`);
+    }
+  }
+}
+
+function text(params: Params, name: string): string {
+  const value = optionalText(params, name);
+  if (value === undefined) throw new PluginError('INVALID_PARAMS', `${name} must be a string`);
+  return value;
+}
+
+function optionalText(params: Params, name: string): string | undefined {
+  return typeof params[name] === 'string' ? params[name] : undefined;
+}

@@ -1,0 +1,39 @@
+// Sees to it that no child outlives the host, even one killed by -9: a small shell that holds the process groups.
+
+import { fileURLToPath } from 'node:url';
+import { execa, type ResultPromise } from 'execa';
+
+export class Guardian {
+  #shell: ResultPromise | undefined;
+
+  /** The group's members are ended when this process is gone. */
+  guard(group: number): void {
+    this.#write(`+ ${group}\n`);
+  }
+
+  /** The group has ended; its number may be used by somebody else from now on. */
+  release(group: number): void {
+    if (this.#shell) this.#write(`- ${group}\n`);
+  }
+
+  /** Ends the guardian; groups that are still guarded are ended with it. */
+  close(): void {
+    this.#shell?.stdin?.end();
+    this.#shell = undefined;
+  }
+
+  #write(line: string): void {
+    this.#shell ??= start();
+    this.#shell.stdin?.write(line);
+  }
+}
+
+function start(): ResultPromise {
+  const script = fileURLToPath(new URL('./guardian.sh', import.meta.url));
+  // A session of its own, so that Ctrl-C at the terminal does not reach it.
+  const shell = execa('/bin/sh', [script], { detached: true, cleanup: false, stdin: 'pipe', stdout: 'ignore', stderr: 'ignore', buffer: false, reject: false, extendEnv: false, env: { PATH: '/usr/bin:/bin' } });
+  shell.stdin?.on('error', () => undefined);
+  shell.unref();
+  (shell.stdin as { unref?: () => void } | null)?.unref?.();
+  return shell;
+}

@@ -1,0 +1,68 @@
+// One running version of a plugin, whatever its runner.
+
+import type { InitializeParams, InitializeResult, Params } from '../protocol/messages.ts';
+import { lifecycle, protocolVersion } from '../protocol/messages.ts';
+import type { CallOptions, Peer } from '../protocol/peer.ts';
+import { PluginError } from '../protocol/errors.ts';
+import type { Contract } from '../protocol/contract.ts';
+import type { Runtime } from './runtime.ts';
+import type { HostLog } from './log.ts';
+import type { PluginSpec } from './spec.ts';
+
+export type Runner = 'persistent' | 'oneshot' | 'inline';
+
+/** Why an instance ended, in one sentence; `expected` if the host had asked for it. */
+export interface End {
+  readonly expected: boolean;
+  readonly reason: string;
+}
+
+export interface Instance {
+  readonly runner: Runner;
+  readonly pid: number | undefined;
+  readonly version: string | undefined;
+  readonly activates: boolean;
+  call(method: string, params: Params, options: CallOptions): Promise<unknown>;
+  notify(method: string, params: Params): void;
+  /** Ends it politely, then by force. Safe to call twice. */
+  stop(graceMs: number): Promise<void>;
+  readonly ended: Promise<End>;
+}
+
+/** What a runner needs to start an instance. */
+export interface StartOptions {
+  readonly runtime: Runtime;
+  readonly spec: PluginSpec;
+  readonly contract: Contract | undefined;
+  readonly config: Params;
+  readonly stateFolder: string | null;
+  readonly log: HostLog;
+  /** Answers capability calls of the instance. */
+  readonly onRequest: ConstructorParameters<typeof Peer>[0]['onRequest'];
+  /** Values in memory are frozen and checked to be JSON (for tests). */
+  readonly strict: boolean;
+}
+
+export const initializeMs = 10_000;
+
+/** The handshake. @throws PluginError if the plugin doesn't answer in time, or not as agreed */
+export async function initialize(peer: Peer, options: StartOptions): Promise<InitializeResult> {
+  const { spec, runtime, contract } = options;
+  const params: InitializeParams = {
+    protocol: { min: protocolVersion, max: protocolVersion },
+    host: { name: 'muster', version: runtime.version },
+    bundle: spec.bundle,
+    plugin: spec.name,
+    kind: spec.kind,
+    config: options.config,
+    capabilities: spec.needs as Params,
+    stateFolder: options.stateFolder,
+    limits: { maxLineBytes: spec.limits.maxLineBytes },
+    bytes: { ...runtime.capabilities.bytes, ...contract?.bytes },
+  };
+  const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, { deadlineMs: initializeMs })) as Partial<InitializeResult> | null;
+  if (answer?.protocol !== protocolVersion) {
+    throw new PluginError('CONTRACT', `initialize was answered with protocol ${JSON.stringify(answer?.protocol)}; this host speaks ${protocolVersion}`);
+  }
+  return answer as InitializeResult;
+}

@@ -1,0 +1,58 @@
+// How a plugin is shown to people and to plugins that ask.
+
+import type { Plugin } from './plugin.ts';
+
+export interface AnnouncedPlugin {
+  readonly kind: string;
+  readonly name: string;
+  readonly description?: string;
+  readonly version?: string;
+  readonly resources?: Readonly<Record<string, unknown>>;
+}
+
+export interface PluginListing {
+  readonly kind: string;
+  readonly name: string;
+  readonly bundle: string;
+  readonly version: string;
+  readonly description: string;
+  readonly state: string;
+  /** Why it is in this state, if there is more to say. */
+  readonly reason: string | null;
+  readonly runner: string;
+  readonly pid: number | null;
+  readonly calls: number;
+  readonly errors: number;
+  readonly restarts: number;
+  readonly inFlight: number;
+  readonly waiting: number;
+  readonly declarations: number;
+  /** Milliseconds over the last calls. */
+  readonly latency: { readonly p50: number; readonly p99: number } | null;
+  readonly announcedBy: string | null;
+  readonly resources: Readonly<Record<string, unknown>>;
+}
+
+export function describePlugin(plugin: Plugin, announced?: AnnouncedPlugin): PluginListing {
+  const { spec, state, statistics } = plugin;
+  return {
+    kind: announced?.kind ?? spec.kind,
+    name: announced?.name ?? spec.name,
+    bundle: spec.bundle,
+    version: announced?.version ?? plugin.version ?? spec.bundleVersion,
+    description: announced?.description ?? spec.description,
+    state: state.at,
+    reason: 'reason' in state ? state.reason : null,
+    runner: spec.runner,
+    pid: plugin.pid ?? null,
+    calls: statistics.calls,
+    errors: statistics.errors,
+    restarts: statistics.restarts,
+    inFlight: plugin.inFlight,
+    waiting: plugin.waiting,
+    declarations: plugin.declarations.size,
+    latency: statistics.latency(),
+    announcedBy: announced ? plugin.name : null,
+    resources: announced ? (announced.resources ?? {}) : spec.resources,
+  };
+}

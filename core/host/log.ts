@@ -1,0 +1,22 @@
+// The host's log: pino, one JSON line an entry, or readable text on a terminal.
+
+import pino from 'pino';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface HostLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(fields: object): HostLog;
+}
+
+/** Writes JSON lines to a file descriptor or path; `level` is the lowest that is written. */
+export function createHostLog({ level = 'info', destination = 2 }: { level?: LogLevel | 'fatal' | 'silent'; destination?: number | string } = {}): HostLog & { level: string } {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, pino.destination({ dest: destination, sync: true, mkdir: true }));
+}
+
+export const silentLog: HostLog = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => silentLog };
+
+function nothing(): void {}

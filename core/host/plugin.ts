@@ -1,0 +1,460 @@
+// One plugin by its name, over all the processes that come and go behind it: start, calls, switch, drain, restart.
+
+import { PluginError } from '../protocol/errors.ts';
+import { lifecycle, type Params } from '../protocol/messages.ts';
+import type { CallOptions, IncomingCall } from '../protocol/peer.ts';
+import { Declarations, type Opener, type Staged } from './declarations.ts';
+import { startInline } from './inline.ts';
+import type { End, Instance, StartOptions } from './instance.ts';
+import type { HostLog } from './log.ts';
+import { startOneshot } from './oneshot.ts';
+import { type PersistentOptions, startPersistent } from './persistent.ts';
+import { planRestart } from './restart.ts';
+import type { PluginSpec } from './spec.ts';
+import { Statistics } from './statistics.ts';
+
+const activateMs = 10_000;
+const pingMs = 5_000;
+const pingEveryMs = 10_000;
+const maxFailedPings = 3;
+/** How long declarations outlive a crash. */
+const keepMs = 10_000;
+/** Longest wait for calls of an old version to end. */
+const drainMs = 60_000;
+/** Calls wait for a restart that is this near; otherwise they are told when to try again. */
+const worthWaitingMs = 5_000;
+
+export type State =
+  | { readonly at: 'idle' }
+  | { readonly at: 'starting'; readonly since: number }
+  | { readonly at: 'ready'; readonly since: number }
+  | { readonly at: 'backoff'; readonly until: number; readonly reason: string }
+  | { readonly at: 'failed'; readonly reason: string }
+  | { readonly at: 'quarantined'; readonly reason: string }
+  | { readonly at: 'stopped'; readonly reason: string };
+
+export interface PluginOptions extends Omit<PersistentOptions, 'onRequest' | 'spec' | 'log'> {
+  readonly log: HostLog;
+  /** Answers a capability call of this plugin. */
+  readonly onCapability: (method: string, params: Params, caller: Caller, call: IncomingCall) => unknown;
+  /** The plugin's state changed; for those who watch its kind. */
+  readonly onChange: () => void;
+}
+
+/** Who asks for a capability, and what the host can do for it. */
+export interface Caller {
+  readonly plugin: Plugin;
+  readonly name: string;
+  readonly spec: PluginSpec;
+  /** Declares something that outlives the process: at once, or with the switch if the version is just starting. */
+  declare(type: string, id: string, contents: unknown, open: Opener): Promise<void>;
+}
+
+/** A version that runs. */
+interface Live {
+  readonly spec: PluginSpec;
+  readonly instance: Instance;
+  readonly staged: Staged;
+  /** False until the host switched to it. */
+  current: boolean;
+  inFlight: number;
+  deliveries: number;
+  lastUsed: number;
+  failedPings: number;
+  ticker: NodeJS.Timeout | undefined;
+  onQuiet: (() => void) | undefined;
+}
+
+interface Waiter {
+  readonly start: (live: Live) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Plugin {
+  readonly declarations = new Declarations();
+  readonly statistics = new Statistics();
+  readonly log: HostLog;
+  #spec: PluginSpec;
+  #state: State = { at: 'idle' };
+  #live: Live | undefined;
+  #starting: Promise<Live> | undefined;
+  #switching: Promise<void> | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #forget: NodeJS.Timeout | undefined;
+  #crashes: number[] = [];
+  #stopped = false;
+  readonly #waiters: Waiter[] = [];
+  readonly #options: PluginOptions;
+
+  constructor(spec: PluginSpec, options: PluginOptions) {
+    this.#spec = spec;
+    this.#options = options;
+    this.log = options.log;
+  }
+
+  get spec(): PluginSpec {
+    return this.#spec;
+  }
+
+  get name(): string {
+    return `${this.#spec.kind}/${this.#spec.name}`;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get pid(): number | undefined {
+    return this.#live?.instance.pid;
+  }
+
+  get version(): string | undefined {
+    return this.#live?.instance.version;
+  }
+
+  get inFlight(): number {
+    return this.#live?.inFlight ?? 0;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /**
+   * Calls a method; starts the plugin if need be.
+   * @throws PluginError what the plugin answers, `BUSY` past its queue, `UNAVAILABLE` if it can't be started
+   */
+  call(method: string, params: Params, options: CallOptions): Promise<unknown> {
+    const live = this.#live;
+    if (live && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return this.#run(live, method, params, options);
+    return this.#callQueued(method, params, options);
+  }
+
+  /** Hands over something declared. Waits for a version to take it; rejects only if that version fails at it. */
+  deliver(method: string, params: Params, deadlineMs: number): Promise<unknown> {
+    const live = this.#live;
+    if (live && !this.#switching) return this.#delivered(live, method, params, deadlineMs);
+    return this.#deliverLater(method, params, deadlineMs);
+  }
+
+  notify(method: string, params: Params): void {
+    this.#live?.instance.notify(method, params);
+  }
+
+  /** Starts it now, if it doesn't run. @throws PluginError `UNAVAILABLE` with the explanation */
+  async ensure(): Promise<void> {
+    await this.#ensure();
+  }
+
+  /**
+   * Starts a new version beside the present one and probes it. The answer switches to it and drains the old one; until
+   * then nothing has changed, and `abandon` leaves everything as it was.
+   */
+  async prepare(spec: PluginSpec): Promise<{ commit: () => Promise<void>; abandon: () => Promise<void> }> {
+    const live = await this.#start(spec);
+    return {
+      abandon: () => this.#end(live, 'another plugin of the bundle did not start'),
+      commit: async () => {
+        const old = this.#live;
+        await this.#switchTo(live, spec);
+        this.#crashes = [];
+        if (old) void this.#drain(old);
+      },
+    };
+  }
+
+  /** Lifts a quarantine. */
+  async resume(): Promise<void> {
+    this.#crashes = [];
+    if (this.#state.at !== 'ready') this.#setState({ at: 'idle' });
+    await this.#ensure();
+  }
+
+  /** Ends it: calls that run may finish within the grace time, calls that wait are refused. */
+  async stop(reason: string): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    clearTimeout(this.#forget);
+    await this.#starting?.catch(() => undefined);
+    const live = this.#live;
+    this.#live = undefined;
+    this.#setState({ at: 'stopped', reason });
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(new PluginError('GONE', `${this.name} stopped: ${reason}`));
+    if (live) await this.#drain(live);
+    await this.declarations.close();
+  }
+
+  async #callQueued(method: string, params: Params, options: CallOptions): Promise<unknown> {
+    const { deadlineMs } = options;
+    const deadlineAt = deadlineMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + deadlineMs;
+    const live = await this.#ensure(deadlineMs);
+    const start = (version: Live) => {
+      if (deadlineMs === undefined) return this.#run(version, method, params, options);
+      return this.#run(version, method, params, { ...options, deadlineMs: Math.max(1, deadlineAt - Date.now()) });
+    };
+    if (live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return start(live);
+    return this.#wait(live, start, options);
+  }
+
+  #run(live: Live, method: string, params: Params, options: CallOptions): Promise<unknown> {
+    live.inFlight += 1;
+    const started = performance.now();
+    return live.instance.call(method, params, options).then(
+      (result) => {
+        this.#done(live, started, false);
+        return result;
+      },
+      (error: unknown) => {
+        this.#done(live, started, true);
+        throw error;
+      },
+    );
+  }
+
+  #done(live: Live, started: number, failed: boolean): void {
+    live.inFlight -= 1;
+    const now = performance.now();
+    live.lastUsed = now;
+    this.statistics.record(now - started, failed);
+    if (this.#waiters.length > 0) this.#admit();
+    if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
+  }
+
+  #wait(live: Live, start: (version: Live) => Promise<unknown>, { deadlineMs, signal }: CallOptions): Promise<unknown> {
+    const { queue } = live.spec.limits;
+    if (this.#waiters.length >= queue) {
+      const retryAfterMs = Math.ceil(Math.max(10, this.statistics.latency()?.p50 ?? 10));
+      throw new PluginError('BUSY', `${this.name} has ${live.inFlight} calls under way and ${queue} waiting; try again in ${retryAfterMs} ms`, { data: { retryAfterMs } });
+    }
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const waiter: Waiter = {
+        start: (version) => {
+          clearTimeout(timer);
+          start(version).then(resolve, reject);
+        },
+        reject,
+      };
+      this.#waiters.push(waiter);
+      const leave = (error: PluginError) => {
+        const at = this.#waiters.indexOf(waiter);
+        if (at === -1) return;
+        this.#waiters.splice(at, 1);
+        reject(error);
+      };
+      if (deadlineMs !== undefined) timer = setTimeout(() => leave(new PluginError('DEADLINE', `a call waited too long for its turn in ${this.name}`)), deadlineMs);
+      signal?.addEventListener('abort', () => leave(new PluginError('CANCELLED', 'cancelled while it waited for its turn')), { once: true });
+    });
+  }
+
+  #admit(): void {
+    const live = this.#live;
+    while (live && live.inFlight < live.spec.limits.concurrency) {
+      const waiter = this.#waiters.shift();
+      if (!waiter) return;
+      waiter.start(live);
+    }
+  }
+
+  async #deliverLater(method: string, params: Params, deadlineMs: number): Promise<unknown> {
+    while (this.#switching) await this.#switching;
+    return this.#delivered(await this.#ensure(), method, params, deadlineMs);
+  }
+
+  #delivered(live: Live, method: string, params: Params, deadlineMs: number): Promise<unknown> {
+    live.deliveries += 1;
+    live.lastUsed = performance.now();
+    const done = () => {
+      live.deliveries -= 1;
+      if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
+    };
+    const answer = live.instance.call(method, params, { deadlineMs });
+    answer.then(done, done);
+    return answer;
+  }
+
+  #ensure(deadlineMs = Number.POSITIVE_INFINITY): Promise<Live> {
+    if (this.#live) return Promise.resolve(this.#live);
+    if (this.#stopped) return Promise.reject(new PluginError('GONE', `${this.name} is stopped`));
+    this.#starting ??= this.#startCurrent(deadlineMs).finally(() => {
+      this.#starting = undefined;
+    });
+    return this.#starting;
+  }
+
+  async #startCurrent(deadlineMs: number): Promise<Live> {
+    const state = this.#state;
+    if (state.at === 'quarantined') {
+      throw new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${state.reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`);
+    }
+    if (state.at === 'backoff') {
+      const left = state.until - Date.now();
+      if (left > Math.min(deadlineMs, worthWaitingMs)) throw new PluginError('UNAVAILABLE', `${this.name} starts again in ${left} ms: ${state.reason}`, { data: { retryAfterMs: left } });
+      if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
+    }
+    this.#setState({ at: 'starting', since: Date.now() });
+    try {
+      const live = await this.#start(this.#spec);
+      await this.#switchTo(live, this.#spec);
+      return live;
+    } catch (error) {
+      const reason = (error as Error).message;
+      this.log.error({}, reason);
+      this.#planRestart(reason, 'failed');
+      throw error;
+    }
+  }
+
+  async #start(spec: PluginSpec): Promise<Live> {
+    const staged: Staged = new Map();
+    let live: Live | undefined;
+    const caller: Caller = {
+      plugin: this,
+      name: this.name,
+      spec,
+      declare: async (type, id, contents, open) => {
+        if (live?.current) await this.declarations.declare(type, id, contents, open);
+        else this.declarations.stage(staged, type, id, contents, open);
+      },
+    };
+    const options: PersistentOptions = { ...this.#options, spec, onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call) };
+    const instance = await startByRunner(options);
+    live = { spec, instance, staged, current: false, inFlight: 0, deliveries: 0, lastUsed: performance.now(), failedPings: 0, ticker: undefined, onQuiet: undefined };
+    const started = live;
+    try {
+      if (instance.activates) await instance.call(lifecycle.activate, {}, { deadlineMs: activateMs });
+      if (instance.runner !== 'oneshot') await instance.call(lifecycle.ping, {}, { deadlineMs: pingMs });
+    } catch (error) {
+      await this.#end(started, 'it did not become ready');
+      throw new PluginError('UNAVAILABLE', `${spec.kind}/${spec.name} did not become ready: ${(error as Error).message}`, { cause: error });
+    }
+    void instance.ended.then((end) => this.#ended(started, end));
+    return started;
+  }
+
+  async #switchTo(live: Live, spec: PluginSpec): Promise<void> {
+    let resume: () => void = () => undefined;
+    this.#switching = new Promise((resolve) => {
+      resume = resolve;
+    });
+    try {
+      // What the old version has taken it finishes first, so that order is kept across the switch.
+      if (this.#live) await quiet(this.#live, spec.limits.graceMs, () => (this.#live?.deliveries ?? 0) === 0);
+      await this.declarations.switchTo(live.staged);
+      if (this.#live) this.#live.current = false;
+      live.current = true;
+      this.#live = live;
+      this.#spec = spec;
+      clearTimeout(this.#forget);
+      if (live.instance.runner === 'persistent') live.ticker = setInterval(() => this.#tick(live), Math.min(pingEveryMs, spec.limits.idleMs)).unref();
+      this.#setState({ at: 'ready', since: Date.now() });
+    } catch (error) {
+      await this.#end(live, 'its declarations could not be made');
+      throw error;
+    } finally {
+      this.#switching = undefined;
+      resume();
+    }
+    this.#admit();
+  }
+
+  #tick(live: Live): void {
+    const { idleMs } = live.spec.limits;
+    const unused = live.inFlight + live.deliveries === 0 && this.declarations.size === 0 && !live.spec.eager;
+    if (unused && performance.now() - live.lastUsed > idleMs) {
+      this.#live = undefined;
+      this.#setState({ at: 'idle' });
+      void this.#end(live, 'idle');
+      return;
+    }
+    live.instance.call(lifecycle.ping, {}, { deadlineMs: pingMs }).then(
+      () => {
+        live.failedPings = 0;
+      },
+      () => {
+        live.failedPings += 1;
+        if (live.failedPings < maxFailedPings || this.#live !== live) return;
+        this.log.error({}, `${this.name} did not answer ${maxFailedPings} pings in a row and is restarted`);
+        void live.instance.stop(live.spec.limits.graceMs).then(() => this.#ended(live, { expected: false, reason: 'it did not answer pings' }));
+      },
+    );
+  }
+
+  #ended(live: Live, end: End): void {
+    clearInterval(live.ticker);
+    if (this.#live !== live) return;
+    this.#live = undefined;
+    live.current = false;
+    if (this.#stopped) return;
+    this.log.warn({}, `${this.name} ended: ${end.reason}`);
+    this.#planRestart(end.reason, 'crashed');
+  }
+
+  #planRestart(reason: string, what: 'crashed' | 'failed'): void {
+    const now = Date.now();
+    this.#crashes = [...this.#crashes.slice(-20), now];
+    const plan = planRestart(this.#crashes, now, Math.random);
+    if (plan.do === 'quarantine') {
+      this.#setState({ at: 'quarantined', reason: `${plan.crashes} ends within a minute, the last one: ${reason}` });
+      this.log.error({}, `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`);
+      void this.declarations.close();
+      for (const waiter of this.#waiters.splice(0)) waiter.reject(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
+      return;
+    }
+    this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
+    const wanted = this.#spec.eager || this.declarations.size > 0 || this.#waiters.length > 0;
+    if (wanted || what === 'crashed') {
+      this.statistics.restarts += wanted ? 1 : 0;
+      if (wanted) this.#restart = setTimeout(() => void this.#ensure().catch(() => undefined), plan.afterMs);
+    }
+    if (this.declarations.size > 0) {
+      clearTimeout(this.#forget);
+      this.#forget = setTimeout(() => void this.declarations.close(), keepMs).unref();
+    }
+  }
+
+  async #drain(live: Live): Promise<void> {
+    live.current = false;
+    await quiet(live, drainMs, () => live.inFlight + live.deliveries === 0);
+    await this.#end(live, 'replaced');
+  }
+
+  async #end(live: Live, _reason: string): Promise<void> {
+    clearInterval(live.ticker);
+    await live.instance.stop(live.spec.limits.graceMs);
+  }
+
+  #setState(state: State): void {
+    const changed = this.#state.at !== state.at;
+    this.#state = state;
+    if (changed) this.log.debug({ state: state.at }, `${this.name} is ${state.at}`);
+    if (changed) this.#options.onChange();
+  }
+}
+
+async function startByRunner(options: PersistentOptions & StartOptions): Promise<Instance> {
+  switch (options.spec.runner) {
+    case 'inline':
+      return startInline(options);
+    case 'oneshot':
+      return startOneshot(options);
+    default:
+      return startPersistent(options);
+  }
+}
+
+/** Waits until `done`, at most `limitMs`. Checked whenever the version becomes quiet. */
+async function quiet(live: Live, limitMs: number, done: () => boolean): Promise<void> {
+  const until = Date.now() + limitMs;
+  while (!done() && Date.now() < until) {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(20, until - Date.now()));
+      live.onQuiet = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+  live.onQuiet = undefined;
+}
+
