@@ -210,7 +210,8 @@ class Connection {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const nats = this.#nats ?? (await Promise.race([this.#connecting?.catch(() => undefined), new Promise<undefined>((resolve) => setTimeout(resolve, 100).unref())]));
+    // A connection that is still being made is closed when it is there.
+    const nats = this.#nats;
     // What was published last still has to leave.
     await nats?.flush().catch(() => undefined);
     await nats?.close();

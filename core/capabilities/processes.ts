@@ -1,7 +1,8 @@
 // Child processes that belong to the host under an id: a reload of the plugin that asked for one leaves it running.
 
+import type { ChildProcess } from 'node:child_process';
 import { basename } from 'node:path';
-import { execa, type ResultPromise } from 'execa';
+import { startChild } from '../host/child.ts';
 import { inherited } from '../host/environment.ts';
 import type { Host } from '../host/host.ts';
 import type { Caller } from '../host/plugin.ts';
@@ -24,15 +25,15 @@ const defaultGraceMs = 3_000;
 const deliverMs = 30_000;
 
 export function createProcesses(host: Host): Capability {
-  const running = new Map<string, ResultPromise>();
+  const running = new Map<string, ChildProcess>();
   const key = (caller: Caller, id: string) => `${caller.name} ${id}`;
-  const find = (caller: Caller, id: string): ResultPromise => {
+  const find = (caller: Caller, id: string): ChildProcess => {
     const child = running.get(key(caller, id));
     if (!child) throw new PluginError('NOT_FOUND', `${caller.name} has no process ${id}`);
     return child;
   };
 
-  const start = (params: StartParams, caller: Caller): ResultPromise => {
+  const start = (params: StartParams, caller: Caller): ChildProcess => {
     const child = spawn(params);
     if (child.pid === undefined) throw new PluginError('UNAVAILABLE', `${params.command[0]} could not be started; is it there and executable?`);
     host.runtime.guardian.guard(child.pid);
@@ -57,7 +58,7 @@ export function createProcesses(host: Host): Capability {
         const program = params.command[0] ?? '';
         const granted = caller.spec.needs.process ?? [];
         if (!granted.includes(program) && !granted.includes(basename(program))) throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
-        let started: ResultPromise | undefined;
+        let started: ChildProcess | undefined;
         await caller.declare('process', params.id, params, () => {
           started = start(params, caller);
           const child = started;
@@ -82,26 +83,12 @@ export function createProcesses(host: Host): Capability {
   };
 }
 
-function spawn({ command, cwd, env, output }: StartParams): ResultPromise {
-  const [program = '', ...args] = command;
+function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
   const environment = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-  const child = execa(program, args, {
-    ...(cwd !== undefined && { cwd }),
-    env: { ...environment, ...env },
-    extendEnv: false,
-    detached: true,
-    cleanup: false,
-    buffer: false,
-    reject: false,
-    stdin: 'ignore',
-    stdout: output === 'lines' ? 'pipe' : 'ignore',
-    stderr: output === 'lines' ? 'pipe' : 'ignore',
-  });
-  child.on('error', () => undefined);
-  return child;
+  return startChild({ command, cwd, env: { ...environment, ...env }, stdin: 'ignore', output: output === 'lines' ? 'pipe' : 'ignore' }).process;
 }
 
-function readLines(child: ResultPromise, stream: 'stdout' | 'stderr', onLine: (line: string) => void): void {
+function readLines(child: ChildProcess, stream: 'stdout' | 'stderr', onLine: (line: string) => void): void {
   const reader = new LineReader({ maxLineBytes, onLine, onOversized: (start) => onLine(`${start}…`) });
   child[stream]?.on('data', (chunk: Buffer) => reader.push(chunk));
 }

@@ -1,10 +1,11 @@
 // Sees to it that no child outlives the host, even one killed by -9: a small shell that holds the process groups.
 
 import { fileURLToPath } from 'node:url';
-import { execa, type ResultPromise } from 'execa';
+import type { ChildProcess } from 'node:child_process';
+import { startChild } from './child.ts';
 
 export class Guardian {
-  #shell: ResultPromise | undefined;
+  #shell: ChildProcess | undefined;
 
   /** The group's members are ended when this process is gone. */
   guard(group: number): void {
@@ -28,11 +29,10 @@ export class Guardian {
   }
 }
 
-function start(): ResultPromise {
+function start(): ChildProcess {
   const script = fileURLToPath(new URL('./guardian.sh', import.meta.url));
-  // A session of its own, so that Ctrl-C at the terminal does not reach it.
-  const shell = execa('/bin/sh', [script], { detached: true, cleanup: false, stdin: 'pipe', stdout: 'ignore', stderr: 'ignore', buffer: false, reject: false, extendEnv: false, env: { PATH: '/usr/bin:/bin' } });
-  shell.stdin?.on('error', () => undefined);
+  // In a session of its own, as every child, so that Ctrl-C at the terminal does not reach it.
+  const { process: shell } = startChild({ command: ['/bin/sh', script], env: { PATH: '/usr/bin:/bin' }, stdin: 'pipe', output: 'ignore' });
   shell.unref();
   (shell.stdin as { unref?: () => void } | null)?.unref?.();
   return shell;

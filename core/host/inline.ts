@@ -35,6 +35,9 @@ export async function startInline(options: StartOptions): Promise<Instance> {
     pid: undefined,
     version: answer.version,
     activates: answer.activates ?? false,
+    get alive() {
+      return peer.closed === undefined;
+    },
     call: (method, params, callOptions) => peer.call(method, params, callOptions),
     notify: (method, params) => void peer.notify(method, params),
     ended,

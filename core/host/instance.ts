@@ -22,6 +22,8 @@ export interface Instance {
   readonly pid: number | undefined;
   readonly version: string | undefined;
   readonly activates: boolean;
+  /** False once it can take no more calls; `ended` follows. */
+  readonly alive: boolean;
   call(method: string, params: Params, options: CallOptions): Promise<unknown>;
   notify(method: string, params: Params): void;
   /** Ends it politely, then by force. Safe to call twice. */

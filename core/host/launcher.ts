@@ -1,9 +1,10 @@
 // The host's side of the launcher: started on first use, ended when it has been idle, started again if it dies.
 
+import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { execa, type ResultPromise } from 'execa';
 import { Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
+import { startChild } from './child.ts';
 import { distributionRoot } from './distribution.ts';
 import type { Guardian } from './guardian.ts';
 import type { RunParams, RunResult } from './launcher-process.ts';
@@ -11,7 +12,7 @@ import type { RunParams, RunResult } from './launcher-process.ts';
 const idleMs = 60_000;
 
 interface Running {
-  readonly process: ResultPromise;
+  readonly process: ChildProcess;
   readonly peer: Peer;
 }
 
@@ -63,8 +64,8 @@ export class Launcher {
   #start(): Running {
     if (this.#running) return this.#running;
     const script = join(distributionRoot(), 'core/host/launcher-process.js');
-    const process_ = execa(process.execPath, ['--max-old-space-size=64', script], { buffer: false, reject: false, stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', detached: true, extendEnv: false, env: {} });
-    const { stdin, stdout } = process_;
+    const { process: child } = startChild({ command: [process.execPath, '--max-old-space-size=64', script], env: {}, stdin: 'pipe', output: 'pipe', stderr: 'inherit' });
+    const { stdin, stdout } = child;
     if (!stdin || !stdout) throw new Error('the launcher has no pipes');
     const carrier = new PipeCarrier({ input: stdout, output: stdin, maxLineBytes: Number.MAX_SAFE_INTEGER });
     carrier.agree({ maxLineBytes: Number.MAX_SAFE_INTEGER });
@@ -75,8 +76,9 @@ export class Launcher {
         if (this.#running?.peer === peer) this.#running = undefined;
       },
     });
-    process_.unref();
-    this.#running = { process: process_, peer };
-    return this.#running;
+    child.unref();
+    const running = { process: child, peer };
+    this.#running = running;
+    return running;
   }
 }

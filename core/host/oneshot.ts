@@ -26,6 +26,7 @@ export function startOneshot(options: PersistentOptions): Instance {
     pid: undefined,
     version: undefined,
     activates: false,
+    alive: true,
     call: (method, params, callOptions) => runOnce(method, params, callOptions, options),
     notify: () => undefined,
     ended,

@@ -3,16 +3,16 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { execa, type ResultPromise } from 'execa';
 import { PluginError } from '../protocol/errors.ts';
 import { type InitializeResult, lifecycle } from '../protocol/messages.ts';
 import { Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
+import { type Child, startChild } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import { explainFailedStart } from './explain.ts';
 import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
 import { logStderr } from './stderr.ts';
-import { climbStopLadder, hasEnded } from './stop-ladder.ts';
+import { climbStopLadder } from './stop-ladder.ts';
 
 /** Lines on stdout that are no messages, after which a plugin is stopped. */
 export const maxViolations = 10;
@@ -25,14 +25,17 @@ export interface PersistentOptions extends StartOptions {
 export async function startPersistent(options: PersistentOptions): Promise<Instance> {
   const { spec, runtime, log } = options;
   const command = spec.moduleUrl === undefined ? spec.command : [process.execPath, join(runtime.root, 'core/sdk/typescript/run.js'), fileURLToPath(spec.moduleUrl)];
-  const child = spawn(command, options);
+  const env = childEnvironment(spec, options.workFolder, process.env);
+  mkdirSync(options.workFolder, { recursive: true, mode: 0o700 });
+  const started = startChild({ command, cwd: spec.folder, env, stdin: 'pipe', output: 'pipe' });
+  const child = started.process;
   const { stdin, stdout, stderr } = child;
   if (!stdin || !stdout || !stderr) throw new Error('the child has no pipes');
   if (child.pid !== undefined) runtime.guardian.guard(child.pid);
 
   const lastStderr = logStderr(stderr, log);
   const noise = new Noise();
-  const end = watchEnd(child, options);
+  const end = watchEnd(started, options);
   const carrier = new PipeCarrier({ input: stdout, output: stdin, maxLineBytes: spec.limits.maxLineBytes });
   const peer = new Peer({
     carrier,
@@ -43,8 +46,9 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
       log.error({}, `stopped after ${maxViolations} violations of the protocol; stdout belongs to the protocol, prints belong on stderr`);
       end.expect('it broke the protocol too often', false);
       peer.close(new Error('it broke the protocol too often'));
-      void climbStopLadder(child, { graceMs: spec.limits.graceMs });
     },
+    // A plugin that lets go of its stdout can't answer any more, so it is ended.
+    onClosed: () => void climbStopLadder(child, { graceMs: spec.limits.graceMs }),
   });
   void end.ended.then(({ reason }) => peer.close(new Error(reason)));
 
@@ -55,7 +59,7 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     peer.close(new Error('it did not start'));
     end.expect('it did not start', true);
     await climbStopLadder(child, { graceMs: 200 });
-    const failed = { command, path: childEnvironment(spec, options.workFolder, process.env).PATH, problem: `${spec.kind}/${spec.name} did not start: ${(error as Error).message}` };
+    const failed = { command, path: env.PATH, problem: `${spec.kind}/${spec.name} did not start: ${(error as Error).message}` };
     throw new PluginError('UNAVAILABLE', await explainFailedStart({ ...failed, exitCode: child.exitCode, signal: child.signalCode, firstStdout: noise.first, stderr: lastStderr }), { cause: error });
   }
   carrier.agree({ maxLineBytes: answer.limits?.maxLineBytes, bytes: { ...runtime.capabilities.bytes, ...options.contract?.bytes } });
@@ -64,6 +68,9 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     pid: child.pid,
     version: answer.version,
     activates: answer.activates ?? false,
+    get alive() {
+      return peer.closed === undefined;
+    },
     call: (method, params, callOptions) => peer.call(method, params, callOptions),
     notify: (method, params) => void peer.notify(method, params),
     ended: end.ended,
@@ -76,34 +83,12 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
   };
 }
 
-function spawn(command: readonly string[], options: PersistentOptions): ResultPromise {
-  const { spec, workFolder } = options;
-  const [program = '', ...args] = command;
-  mkdirSync(workFolder, { recursive: true, mode: 0o700 });
-  const child = execa(program, args, {
-    cwd: spec.folder,
-    env: childEnvironment(spec, workFolder, process.env),
-    extendEnv: false,
-    detached: true,
-    cleanup: false,
-    // By default execa keeps all output and ends the child at 100 MB of it.
-    buffer: false,
-    reject: false,
-    stdin: 'pipe',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  });
-  // Without a listener, EPIPE would end the host.
-  child.stdin?.on('error', () => undefined);
-  return child;
-}
-
 interface WatchedEnd {
   readonly ended: Promise<End>;
   expect(reason: string, expected: boolean): void;
 }
 
-function watchEnd(child: ResultPromise, { runtime, spec }: PersistentOptions): WatchedEnd {
+function watchEnd({ process: child, failure }: Child, { runtime, spec }: PersistentOptions): WatchedEnd {
   let stated: { reason: string; expected: boolean } | undefined;
   const ended = new Promise<End>((resolve) => {
     const done = (reason: string) => {
@@ -113,9 +98,10 @@ function watchEnd(child: ResultPromise, { runtime, spec }: PersistentOptions): W
       resolve({ expected: stated?.expected ?? false, reason: stated?.reason ?? reason });
     };
     const name = `${spec.kind}/${spec.name}`;
-    child.once('error', (error) => done(`${name} could not be run: ${error.message}`));
     child.once('exit', (code, signal) => done(signal ? `${name} was ended by ${signal}` : `${name} exited with ${code}`));
-    if (hasEnded(child) && child.pid === undefined) void child.then((result) => done(`${name} could not be run: ${'originalMessage' in result ? result.originalMessage : 'unknown reason'}`));
+    void failure.then((problem) => {
+      if (problem !== undefined) done(`${name} could not be run: ${problem}`);
+    });
   });
   return {
     ended,

@@ -126,14 +126,14 @@ export class Plugin {
    */
   call(method: string, params: Params, options: CallOptions): Promise<unknown> {
     const live = this.#live;
-    if (live && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return this.#run(live, method, params, options);
+    if (live?.instance.alive && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return this.#run(live, method, params, options);
     return this.#callQueued(method, params, options);
   }
 
   /** Hands over something declared. Waits for a version to take it; rejects only if that version fails at it. */
   deliver(method: string, params: Params, deadlineMs: number): Promise<unknown> {
     const live = this.#live;
-    if (live && !this.#switching) return this.#delivered(live, method, params, deadlineMs);
+    if (live?.instance.alive && !this.#switching) return this.#delivered(live, method, params, deadlineMs);
     return this.#deliverLater(method, params, deadlineMs);
   }
 
@@ -273,9 +273,11 @@ export class Plugin {
     return answer;
   }
 
-  #ensure(deadlineMs = Number.POSITIVE_INFINITY): Promise<Live> {
-    if (this.#live) return Promise.resolve(this.#live);
-    if (this.#stopped) return Promise.reject(new PluginError('GONE', `${this.name} is stopped`));
+  async #ensure(deadlineMs = Number.POSITIVE_INFINITY): Promise<Live> {
+    // It can take no more calls, but its end is not known yet: wait for it, then start again.
+    if (this.#live && !this.#live.instance.alive) await this.#live.instance.ended;
+    if (this.#live) return this.#live;
+    if (this.#stopped) throw new PluginError('GONE', `${this.name} is stopped`);
     this.#starting ??= this.#startCurrent(deadlineMs).finally(() => {
       this.#starting = undefined;
     });
