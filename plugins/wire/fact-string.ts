@@ -1,0 +1,104 @@
+// Fact filters as people write them (`os.family=Debian`), and the comparison of a fact with a filter, by Choria's rules.
+
+import { lookup } from './facts.ts';
+import { compilePattern } from './regexp.ts';
+
+export interface FactFilter {
+  /** gjson path of the fact. */
+  readonly fact: string;
+  readonly operator: string;
+  readonly value: string;
+}
+
+export const operators: ReadonlySet<string> = new Set(['==', '!=', '=~', '<', '>', '<=', '>=']);
+const found = /<=|>=|=>|=<|<|>|!=|=~|={1,2}/g;
+const spellings: Readonly<Record<string, string>> = { '=': '==', '=>': '>=', '=<': '<=' };
+
+/** Splits at the rightmost operator; undefined if the text is no fact filter. A value in slashes always means `=~`. */
+export function parseFactString(text: string): FactFilter | undefined {
+  const last = [...text.matchAll(found)].at(-1);
+  if (!last) return undefined;
+  const left = text.slice(0, last.index).trim();
+  const right = text.slice(last.index + last[0].length).trim();
+  if (left === '' || right === '' || /^[=<>]/.test(left) || /[=<>]$/.test(right)) return undefined;
+  const isPattern = right.startsWith('/') && right.endsWith('/');
+  return { fact: left, operator: isPattern ? '=~' : (spellings[last[0]] ?? last[0]), value: right };
+}
+
+/** A comparison that makes no sense; the whole group of fact filters is then false. */
+export class FactError extends Error {
+  override readonly name = 'FactError';
+  readonly code = 'FACT';
+}
+
+const truthy: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
+
+/** Whether the facts fit the filter. A fact that is not there fits nothing. @throws FactError */
+export function matchFact(facts: unknown, { fact, operator, value }: FactFilter): boolean {
+  if (!operators.has(operator)) throw new FactError(`unknown operator ${operator}`);
+  const actual = lookup(facts, fact);
+  switch (typeof actual) {
+    case 'string':
+      return matchString(actual, operator, value);
+    case 'number':
+      return value.includes('.') ? matchFloat(actual, operator, value) : matchInteger(actual, operator, value);
+    case 'boolean':
+      return matchBoolean(actual, operator, value);
+    default:
+      if (actual !== undefined && /[<>]/.test(operator)) throw new FactError(`${operator} can't compare ${fact}`);
+      return false;
+  }
+}
+
+function matchString(actual: string, operator: string, value: string): boolean {
+  const [left, right] = [actual.toLowerCase(), value.toLowerCase()];
+  if (operator === '==') return left === right;
+  if (operator === '!=') return left !== right;
+  if (operator === '=~') return matchPattern(actual, value);
+  return byOrder(Buffer.compare(Buffer.from(left), Buffer.from(right)), operator);
+}
+
+function matchPattern(actual: string, value: string): boolean {
+  const pattern = compilePattern(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
+  if (!pattern) throw new FactError(`${value} is not a valid pattern`);
+  return pattern.test(actual);
+}
+
+function matchFloat(actual: number, operator: string, value: string): boolean {
+  if (operator === '=~') return matchPattern(actual.toFixed(4), value);
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value)) throw new FactError(`${value} is not a number`);
+  const wanted = Number(value);
+  if (operator === '==') return actual === wanted;
+  if (operator === '!=') return actual !== wanted;
+  // With a dot, `>` is `>=` in every Choria server.
+  return operator === '>' ? actual >= wanted : byOrder(actual - wanted, operator);
+}
+
+function matchInteger(actual: number, operator: string, value: string): boolean {
+  const cut = Math.trunc(actual);
+  if (operator === '=~') return matchPattern(String(cut), value);
+  if (operator === '==') return String(cut) === value;
+  if (operator === '!=') return String(cut) !== value;
+  if (!/^[+-]?\d+$/.test(value)) throw new FactError(`${value} is not a whole number`);
+  return byOrder(cut - Number(value), operator);
+}
+
+function matchBoolean(actual: boolean, operator: string, value: string): boolean {
+  if (/[<>]/.test(operator)) throw new FactError(`${operator} can't compare true and false`);
+  const wanted = truthy.has(operator === '==' ? value : value.toLowerCase());
+  if (!actual) return !truthy.has(operator === '!=' ? value : operator === '==' ? value : value.toLowerCase());
+  return operator === '!=' ? !wanted : wanted;
+}
+
+function byOrder(order: number, operator: string): boolean {
+  switch (operator) {
+    case '<':
+      return order < 0;
+    case '<=':
+      return order <= 0;
+    case '>':
+      return order > 0;
+    default:
+      return order >= 0;
+  }
+}

@@ -1,0 +1,113 @@
+// Filters: who is meant. Their form on the wire, how they are built, and whether a node fits.
+
+import { type FactFilter, FactError, matchFact, parseFactString } from './fact-string.ts';
+import { compilePattern, patternSource } from './regexp.ts';
+
+export type { FactFilter };
+
+export interface Filter {
+  readonly fact: readonly FactFilter[];
+  readonly cf_class: readonly string[];
+  readonly agent?: readonly string[];
+  readonly identity: readonly string[];
+  readonly compound: readonly (readonly { readonly expr?: string }[])[];
+}
+
+export const emptyFilter: Filter = { fact: [], cf_class: [], agent: [], identity: [], compound: [] };
+
+/** What a filter is held against. */
+export interface NodeFacts {
+  readonly identity: string;
+  readonly agents: readonly string[];
+  readonly classes: readonly string[];
+  readonly facts: unknown;
+}
+
+/** What people gave as flags. */
+export interface FilterFlags {
+  readonly facts?: readonly string[];
+  readonly classes?: readonly string[];
+  readonly agents?: readonly string[];
+  readonly identities?: readonly string[];
+  /** Words of `-W`: facts where they parse as such, else classes. */
+  readonly combined?: readonly string[];
+  readonly compound?: string;
+}
+
+export class FilterError extends Error {
+  override readonly name = 'FilterError';
+  readonly code = 'FILTER';
+}
+
+/** @throws FilterError for a fact filter that can't be read */
+export function buildFilter(flags: FilterFlags): Filter {
+  const facts = (flags.facts ?? []).filter(isNotEmpty).map((text) => {
+    const fact = parseFactString(text);
+    if (!fact) throw new FilterError(`'${text}' is no fact filter; write it as name=value, with one of = != =~ < > <= >=`);
+    return fact;
+  });
+  const classes = [...(flags.classes ?? [])];
+  for (const word of (flags.combined ?? []).flatMap((text) => text.split(' '))) {
+    const fact = parseFactString(word);
+    if (fact) facts.push(fact);
+    else classes.push(word);
+  }
+  return {
+    fact: facts,
+    cf_class: unique(classes),
+    agent: unique(flags.agents ?? []),
+    identity: unique(flags.identities ?? []),
+    compound: flags.compound ? [[{ expr: flags.compound }]] : [],
+  };
+}
+
+/** The filter with one more agent. */
+export function withAgent(filter: Filter, agent: string): Filter {
+  return { ...filter, agent: unique([...(filter.agent ?? []), agent]) };
+}
+
+export function isEmptyFilter(filter: Filter): boolean {
+  return filter.fact.length + filter.cf_class.length + (filter.agent?.length ?? 0) + filter.identity.length + filter.compound.length === 0;
+}
+
+/**
+ * Whether a node fits: identity, agent, class, fact, compound in this order, all that are given. Expressions are not
+ * evaluated here, so a filter with one fits nobody.
+ */
+export function matchFilter(filter: Filter, node: NodeFacts): boolean {
+  if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchWord(wanted, node.identity))) return false;
+  if (!(filter.agent ?? []).every((wanted) => node.agents.some((agent) => matchWord(wanted, agent)))) return false;
+  if (!filter.cf_class.every((wanted) => matchClass(wanted, node.classes))) return false;
+  return matchFacts(filter.fact, node.facts) && filter.compound.length === 0;
+}
+
+/** Whether the node has a class: lower-cased filter against the name as it is, or a pattern without regard to case. */
+export function matchClass(wanted: string, classes: readonly string[]): boolean {
+  const source = patternSource(wanted);
+  if (source === undefined) return classes.includes(wanted.toLowerCase());
+  const pattern = compilePattern(source, { ignoreCase: true });
+  return pattern !== undefined && classes.some((name) => pattern.test(name));
+}
+
+function matchWord(wanted: string, actual: string): boolean {
+  const source = patternSource(wanted);
+  return source === undefined ? wanted === actual : (compilePattern(source)?.test(actual) ?? false);
+}
+
+function matchFacts(filters: readonly FactFilter[], facts: unknown): boolean {
+  try {
+    return filters.every((filter) => matchFact(facts, filter));
+  } catch (error) {
+    // One comparison that makes no sense fails the whole group.
+    if (error instanceof FactError) return false;
+    throw error;
+  }
+}
+
+function unique(items: readonly string[]): string[] {
+  return [...new Set(items.filter(isNotEmpty))];
+}
+
+function isNotEmpty(text: string): boolean {
+  return text !== '';
+}

@@ -1,0 +1,24 @@
+// Regular expressions from outside run on RE2: linear time, and the syntax that Choria's patterns are written in.
+
+import { RE2JS } from 're2js';
+
+export interface Pattern {
+  /** Whether the pattern is found anywhere in the text. */
+  test(text: string): boolean;
+}
+
+/** Compiles a pattern; undefined if it is not valid RE2. */
+export function compilePattern(source: string, { ignoreCase = false } = {}): Pattern | undefined {
+  try {
+    const compiled = RE2JS.compile(source, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
+    return { test: (text) => compiled.test(text) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The inside of `/…/`, or undefined for a plain word. A lone `/` is an empty pattern. */
+export function patternSource(text: string): string | undefined {
+  if (!text.startsWith('/') || !text.endsWith('/')) return undefined;
+  return text.replace(/^\//, '').replace(/\/$/, '');
+}

@@ -1,0 +1,40 @@
+// NATS subjects of the fleet (Choria's layout), and which of them a reply may go to.
+
+import { createHash } from 'node:crypto';
+
+export const broadcastSubject = (collective: string, agent: string): string => `${collective}.broadcast.agent.${agent}`;
+export const nodeSubject = (collective: string, identity: string): string => `${collective}.node.${identity}`;
+export const serviceSubject = (collective: string, agent: string): string => `${collective}.broadcast.service.${agent}`;
+
+/** `<collective>.reply.<md5 of the caller id>.<request id>` */
+export function replySubject(collective: string, caller: string, requestId: string): string {
+  return `${collective}.reply.${callerHash(caller)}.${requestId}`;
+}
+
+/** Hex MD5 of the caller id: a name, not a protection. */
+export function callerHash(caller: string): string {
+  return createHash('md5').update(caller).digest('hex');
+}
+
+/**
+ * Whether a reply may be published to a subject that a request asked for: below `<collective>.reply.`, or the federation's
+ * `choria.federation.<cluster>.collective`. The transport is not signed, so anything else could be used to reach what the
+ * caller may not.
+ */
+export function mayReplyTo(subject: string): boolean {
+  if (!/^[^\s*>]+$/.test(subject)) return false;
+  const tokens = subject.split('.');
+  if (tokens.some((token) => token === '' || token.startsWith('$'))) return false;
+  if (tokens.length === 4 && tokens[0] === 'choria' && tokens[1] === 'federation' && tokens[3] === 'collective') return true;
+  return tokens.length > 2 && tokens[1] === 'reply';
+}
+
+/** The name in a caller id such as `choria=bob.mcollective`; undefined if it has no such form. */
+export function callerName(caller: string): string | undefined {
+  return /^[a-z]+=([\w.-]+)/.exec(caller)?.[1];
+}
+
+/** Whether a name can stand in a subject as it is. */
+export function fitsSubject(name: string): boolean {
+  return /^[^\s*>.][^\s*>]*$/.test(name) && !name.endsWith('.') && !name.includes('..');
+}

@@ -1,0 +1,183 @@
+// Choria protocol v1: requests and replies, their secure forms, and the transport around them. Text to typed values and
+// back; signing and trust are not decided here.
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { type ReplyV1, validate as validateReply } from '#schemas/choria/protocol/v1/reply';
+import { type RequestV1, validate as validateRequest } from '#schemas/choria/protocol/v1/request';
+import { type SecureReplyV1, validate as validateSecureReply } from '#schemas/choria/protocol/v1/secure_reply';
+import { type SecureRequestV1, validate as validateSecureRequest } from '#schemas/choria/protocol/v1/secure_request';
+import { type TransportV1, validate as validateTransport } from '#schemas/choria/protocol/v1/transport';
+import { WireError } from '../errors.ts';
+import type { Filter } from '../filter.ts';
+
+export const protocols = {
+  request: 'choria:request:1',
+  reply: 'choria:reply:1',
+  secureRequest: 'choria:secure:request:1',
+  secureReply: 'choria:secure:reply:1',
+  transport: 'choria:transport:1',
+} as const;
+
+/** Largest message that is looked at; brokers refuse more than 1 MiB by default. */
+export const maxMessageBytes = 4 * 1024 * 1024;
+
+export interface Federation {
+  readonly req: string;
+  readonly 'reply-to': string;
+  readonly target: readonly string[];
+}
+
+/** What a transport carries besides the message. None of it is signed. */
+export interface TransportHeaders {
+  /** NATS subject that the reply goes to; empty on replies. */
+  readonly replyTo: string;
+  /** Identity of the machine that sent it. */
+  readonly sender: string;
+  /** Hops: [broker in, identity, broker out]. */
+  readonly seenBy: readonly (readonly string[])[];
+  readonly federation?: Federation;
+}
+
+export interface RequestFields {
+  /** 32 lower-case hex characters. */
+  readonly id: string;
+  readonly sender: string;
+  readonly caller: string;
+  readonly collective: string;
+  readonly agent: string;
+  /** Seconds, 30 at least. */
+  readonly ttl: number;
+  /** Unix seconds. */
+  readonly time: number;
+  readonly filter: Filter;
+  readonly body: string;
+}
+
+export interface ReplyFields {
+  readonly id: string;
+  readonly sender: string;
+  readonly agent: string;
+  /** Unix seconds. */
+  readonly time: number;
+  readonly body: string;
+}
+
+/** The JSON text of a request, over whose bytes the signature is made. */
+export function requestText(fields: RequestFields): string {
+  const { id, sender, caller, collective, agent, ttl, time, filter, body } = fields;
+  const request: RequestV1 = {
+    protocol: protocols.request,
+    message: body,
+    envelope: { requestid: id, senderid: sender, callerid: caller, collective, agent, ttl, time, filter: filter as RequestV1['envelope']['filter'] },
+  };
+  return JSON.stringify(request);
+}
+
+/** @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA` */
+export function readRequest(text: string): RequestFields {
+  const value = parse(text, 'request');
+  if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
+  const { requestid, senderid, callerid, collective, agent, ttl, time, filter } = value.envelope;
+  return { id: requestid, sender: senderid, caller: callerid, collective, agent, ttl, time, filter: filter as unknown as Filter, body: value.message };
+}
+
+export function secureRequestText(message: string, signature: string, pubcert: string): string {
+  const secure: SecureRequestV1 = { protocol: protocols.secureRequest, message, signature, pubcert };
+  return JSON.stringify(secure);
+}
+
+/** @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA` */
+export function readSecureRequest(text: string): SecureRequestV1 {
+  const value = parse(text, 'secure request');
+  if (!validateSecureRequest(value)) throw schemaError('secure request', validateSecureRequest.errors);
+  return value;
+}
+
+/** The JSON text of a reply with its hash. */
+export function secureReplyText({ id, sender, agent, time, body }: ReplyFields): string {
+  const reply: ReplyV1 = { protocol: protocols.reply, message: body, envelope: { requestid: id, senderid: sender, agent, time } };
+  const message = JSON.stringify(reply);
+  const secure: SecureReplyV1 = { protocol: protocols.secureReply, message, hash: hashOf(message) };
+  return JSON.stringify(secure);
+}
+
+/** Reads a reply and verifies its hash. @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA`, `WIRE_HASH` */
+export function readSecureReply(text: string): ReplyFields {
+  const secure = parse(text, 'secure reply');
+  if (!validateSecureReply(secure)) throw schemaError('secure reply', validateSecureReply.errors);
+  if (!equalText(secure.hash, hashOf(secure.message))) throw new WireError('WIRE_HASH', 'the hash does not belong to the reply; it was altered on its way');
+  const value = parse(secure.message, 'reply');
+  if (!validateReply(value)) throw schemaError('reply', validateReply.errors);
+  const { requestid, senderid, agent, time } = value.envelope;
+  return { id: requestid, sender: senderid, agent, time, body: value.message };
+}
+
+/** The bytes that go to the broker. */
+export function transportBytes(data: string, headers: TransportHeaders): Uint8Array {
+  const { replyTo, sender, seenBy, federation } = headers;
+  const transport = {
+    protocol: protocols.transport,
+    data: Buffer.from(data).toString('base64'),
+    headers: {
+      ...(replyTo !== '' && { 'reply-to': replyTo }),
+      ...(sender !== '' && { mc_sender: sender }),
+      ...(seenBy.length > 0 && { 'seen-by': seenBy }),
+      ...(federation && { federation }),
+    },
+  };
+  return Buffer.from(JSON.stringify(transport));
+}
+
+/** @throws WireError for bytes that are no transport of this version */
+export function readTransport(payload: Uint8Array): { data: string; headers: TransportHeaders } {
+  if (payload.length > maxMessageBytes) throw new WireError('WIRE_TOO_LARGE', `the message has ${payload.length} bytes, at most ${maxMessageBytes} are read`);
+  const value = parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8'), 'transport');
+  const protocol = typeof value === 'object' && value !== null && 'protocol' in value ? value.protocol : undefined;
+  if (protocol !== protocols.transport) throw new WireError('WIRE_VERSION', `the transport is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}; this node reads ${protocols.transport}`);
+  if (!validateTransport(value)) throw schemaError('transport', validateTransport.errors);
+  const { headers } = value as TransportV1;
+  const federation = headers.federation as Federation | undefined;
+  return {
+    data: decodeBase64(value.data),
+    headers: { replyTo: headers['reply-to'] ?? '', sender: headers.mc_sender ?? '', seenBy: headers['seen-by'] ?? [], ...(federation && { federation }) },
+  };
+}
+
+/** The hops with the one that is added by whoever publishes. */
+export function withHop(seenBy: readonly (readonly string[])[], server: string, identity: string): readonly (readonly string[])[] {
+  return [...seenBy, [server, identity, server]];
+}
+
+/** Lower-case hex SHA-256 over text that was signed; names these very bytes. */
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
+}
+
+function equalText(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function decodeBase64(text: string): string {
+  const bytes = Buffer.from(text, 'base64');
+  // Buffer skips what is no base64; a truncated or altered text must not pass for a shorter one.
+  if (Math.ceil(bytes.length / 3) * 4 !== text.length) throw new WireError('WIRE_ENCODING', 'the data of the transport is not base64, or was cut off');
+  return bytes.toString('utf8');
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new WireError('WIRE_NOT_JSON', `the ${what} is not JSON, or was cut off: ${text.slice(0, 60)}`);
+  }
+}
+
+function schemaError(what: string, errors: readonly { instancePath: string; message?: string | undefined }[] | null | undefined): WireError {
+  const first = errors?.[0];
+  return new WireError('WIRE_SCHEMA', `the ${what} does not fit its schema: ${first?.instancePath.slice(1).replaceAll('/', '.') || what} ${first?.message ?? 'is not valid'}`);
+}
