@@ -1,0 +1,89 @@
+// Action policies: `policies/<agent>.policy` beside the configuration file, read again when they change.
+
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import { type Decision, decide, parseGroups, parsePolicy, type Policy } from '../wire/policy.ts';
+
+interface Config {
+  readonly 'plugin.actionpolicy.allow_unconfigured'?: boolean;
+  readonly 'plugin.actionpolicy.enable_default'?: boolean;
+  readonly 'plugin.actionpolicy.default_name'?: string;
+}
+
+interface AuthorizeRequest {
+  readonly agent: string;
+  readonly action: string;
+  readonly caller: string;
+  readonly facts?: unknown;
+  readonly classes?: readonly string[];
+}
+
+export default definePlugin({
+  kind: 'authorizer',
+  version: '1.0.0',
+  create: async (host) => {
+    const { configFile } = await host.control.info();
+    const policies = new Policies(host, configFile === null ? undefined : join(dirname(configFile), 'policies'));
+    return {
+      methods: {
+        'authorizer/authorize': ({ requests }: { requests: readonly AuthorizeRequest[] }) => ({ decisions: requests.map((request) => policies.decide(request)) }),
+      },
+    };
+  },
+});
+
+class Policies {
+  readonly #host: Host;
+  readonly #config: Config;
+  readonly #folder: string | undefined;
+  readonly #read = new Map<string, { readonly stamp: string; readonly value: unknown }>();
+
+  constructor(host: Host, folder: string | undefined) {
+    this.#host = host;
+    this.#config = host.config as Config;
+    this.#folder = folder;
+  }
+
+  decide({ agent, action, caller, facts = {}, classes = [] }: AuthorizeRequest): Decision {
+    try {
+      const policy = this.#policy(agent);
+      if (!policy) return { allowed: false, reason: `there is no policy for the agent ${agent}${this.#folder ? ` in ${this.#folder}` : ', since there is no configuration file'}` };
+      const groups = this.#load('groups', parseGroups) ?? new Map<string, readonly string[]>();
+      const decision = decide(policy.value, { caller, action, facts, classes, groups });
+      return { allowed: decision.allowed, reason: `${policy.name}: ${decision.reason}` };
+    } catch (error) {
+      return { allowed: false, reason: `the policy could not be evaluated: ${(error as Error).message}` };
+    }
+  }
+
+  #policy(agent: string): { name: string; value: Policy } | undefined {
+    const shared = this.#config['plugin.actionpolicy.enable_default'] ? [this.#config['plugin.actionpolicy.default_name'] ?? 'default'] : [];
+    for (const name of [agent, ...shared]) {
+      const file = `${name}.policy`;
+      const value = /^[\w.-]+$/.test(name) ? this.#load(file, (text) => this.#parse(file, text)) : undefined;
+      if (value) return { name: file, value };
+    }
+    return undefined;
+  }
+
+  #parse(file: string, text: string): Policy {
+    const policy = parsePolicy(text, { defaultAllow: this.#config['plugin.actionpolicy.allow_unconfigured'] ?? false });
+    for (const warning of policy.warnings) this.#host.log.warn(`${file}: ${warning}`);
+    return policy;
+  }
+
+  /** A parsed file, or undefined if there is none; parsed again only when size or time differ. */
+  #load<T>(name: string, parse: (text: string) => T): T | undefined {
+    if (this.#folder === undefined) return undefined;
+    const path = join(this.#folder, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (!stat) return undefined;
+    const stamp = `${stat.mtimeMs} ${stat.size} ${stat.ino}`;
+    const known = this.#read.get(name);
+    if (known?.stamp === stamp) return known.value as T;
+    const value = parse(readFileSync(path, 'utf8'));
+    this.#read.set(name, { stamp, value });
+    return value;
+  }
+}

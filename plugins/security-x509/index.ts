@@ -1,0 +1,137 @@
+// Protocol v1 security as a plugin: opens and seals messages on a node, signs and unseals them on a client.
+
+import { type KeyObject, sign, verify } from 'node:crypto';
+import { definePlugin, PluginError } from '../../core/sdk/typescript/index.ts';
+import { WireError } from '../wire/errors.ts';
+import type { Filter } from '../wire/filter.ts';
+import { decodePayload } from '../wire/rpc.ts';
+import { callerName } from '../wire/subjects.ts';
+import { digestOf, type Federation, readRequest, readSecureReply, readSecureRequest, readTransport, requestText, secureReplyText, secureRequestText, transportBytes, withHop } from '../wire/v1/messages.ts';
+import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
+import { type Credentials, locate, readCredentials, type Role, type SecurityConfig } from './identity.ts';
+
+const unsigned = 'insecure';
+const signerAgent = 'aaa_signer';
+
+interface ReplyToSeal {
+  readonly id: string;
+  readonly agent: string;
+  readonly sender: string;
+  readonly body: string;
+  readonly seenBy?: readonly (readonly string[])[];
+  readonly federation?: Federation;
+  readonly server?: string;
+}
+
+interface RequestToSign {
+  readonly id: string;
+  readonly agent: string;
+  readonly collective: string;
+  readonly ttl: number;
+  readonly filter: Filter;
+  readonly body: string;
+  readonly replyTo: string;
+  readonly sender: string;
+  readonly server?: string;
+  readonly federation?: Federation;
+}
+
+type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
+
+export default definePlugin({
+  kind: 'security',
+  version: '1.0.0',
+  create: (host) => {
+    const config = host.config as SecurityConfig;
+    let trust: TrustStore | undefined;
+    let signing: { key: KeyObject; pem: string; callerid: string } | undefined;
+
+    const trustStore = (): TrustStore => {
+      trust ??= createTrust(config, locate(config, 'server', process.env));
+      return trust;
+    };
+    const signer = () => {
+      if (!signing) {
+        const credentials = locate(config, 'client', process.env);
+        const { privateKey, pem } = readCredentials(credentials);
+        signing = { key: privateKey, pem, callerid: `choria=${credentials.certname}` };
+      }
+      return signing;
+    };
+
+    return {
+      methods: {
+        'security/identity': ({ role }: { role: Role }) => identity(locate(config, role, process.env)),
+        'security/open': ({ messages }: Payloads) => ({ results: messages.map(({ payload }) => attempt(() => open(payload, trustStore()))) }),
+        'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
+        'security/sign': ({ requests }: { requests: readonly RequestToSign[] }) => {
+          const { key, pem, callerid } = signer();
+          return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
+        },
+        'security/unseal': ({ messages }: Payloads) => ({ results: messages.map(({ payload }) => attempt(() => unseal(payload))) }),
+      },
+    };
+  },
+});
+
+function identity(credentials: Credentials) {
+  const { certificate } = readCredentials(credentials);
+  const { identity: name, certname, cert, key, ca } = credentials;
+  return { identity: name, certname, callerid: `choria=${certname}`, tls: { cert, key, ca }, expires: new Date(certificate.validTo).toISOString() };
+}
+
+function createTrust(config: SecurityConfig, credentials: Credentials): TrustStore {
+  const roots = readCertificates(readCredentials(credentials).caPem);
+  if (roots.length === 0) throw new PluginError('UNAVAILABLE', `${credentials.ca} holds no certificate`);
+  return new TrustStore({
+    roots,
+    allowed: compilePatterns(config['plugin.choria.security.certname_whitelist'] ?? []),
+    privileged: compilePatterns(config['plugin.choria.security.privileged_users'] ?? []),
+  });
+}
+
+/** A message that can't be read is a result like any other. */
+function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: false; code: string; reason: string } {
+  try {
+    return { ok: true, ...read() };
+  } catch (error) {
+    if (error instanceof WireError) return { ok: false, code: error.code, reason: error.message };
+    throw error;
+  }
+}
+
+function open(payload: Uint8Array, trust: TrustStore) {
+  const { data, headers } = readTransport(payload);
+  const secure = readSecureRequest(data);
+  if (secure.pubcert === unsigned || secure.signature === unsigned) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  const request = readRequest(secure.message);
+  const name = callerName(request.caller);
+  if (name === undefined) throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as choria=name`);
+  const key = trust.verify(secure.pubcert, name, Date.now());
+  if (!verify('sha256', Buffer.from(secure.message), key, Buffer.from(secure.signature, 'base64'))) {
+    throw new WireError('WIRE_SIGNATURE', `the signature of ${request.caller} does not belong to this request; it was altered, or signed with another key`);
+  }
+  return { request: { version: 1, ...request, body: decodePayload(request.body), digest: digestOf(secure.message) }, transport: headers };
+}
+
+function seal({ id, agent, sender, body, seenBy = [], federation, server }: ReplyToSeal) {
+  const data = secureReplyText({ id, sender, agent, body, time: Math.floor(Date.now() / 1000) });
+  // Hops and federation are returned only to those who came through a federation.
+  const hops = federation ? withHop(seenBy, server ?? '', sender) : server === undefined ? [] : withHop([], server, sender);
+  return { payload: transportBytes(data, { replyTo: '', sender, seenBy: hops, ...(federation && { federation }) }) };
+}
+
+function signRequest(request: RequestToSign, key: KeyObject, pem: string, callerid: string) {
+  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation } = request;
+  const message = requestText({ id, sender, caller: callerid, collective, agent, ttl, time: Math.floor(Date.now() / 1000), filter, body });
+  const data =
+    agent === signerAgent ? secureRequestText(message, unsigned, unsigned) : secureRequestText(message, sign('sha256', Buffer.from(message), key).toString('base64'), pem);
+  return { payload: transportBytes(data, { replyTo, sender, seenBy: withHop([], server ?? '', sender), ...(federation && { federation }) }) };
+}
+
+function unseal(payload: Uint8Array) {
+  const { data, headers } = readTransport(payload);
+  const reply = readSecureReply(data);
+  if (headers.sender !== '' && headers.sender !== reply.sender) throw new WireError('WIRE_BODY', `the reply of ${reply.sender} came in the name of ${headers.sender}`);
+  return { reply };
+}
