@@ -32,6 +32,8 @@ export interface SubscriptionSpec {
 export interface ConnectionSpec {
   readonly connection: string;
   readonly servers: readonly string[];
+  /** Whether to wait until it is connected, and to fail if it can't be. Without, it is made in the background. Default true. */
+  readonly wait?: boolean;
   readonly name?: string;
   readonly inboxPrefix?: string;
   readonly tls?: { readonly cert?: string; readonly key?: string; readonly ca?: string; readonly rejectUnauthorized?: boolean };

@@ -1,0 +1,54 @@
+// The agents of this node: those of other bundles and those that the fleet server answers for itself.
+
+import type { Host, Params } from '../../core/sdk/typescript/index.ts';
+import { type AgentDDL, DdlError, readDdl } from '../wire/ddl.ts';
+
+export interface Agent {
+  readonly name: string;
+  readonly ddl: AgentDDL;
+  /** Invokes by the agent contract. */
+  readonly bundle: string;
+}
+
+export class AgentList {
+  readonly #host: Host;
+  #agents: ReadonlyMap<string, Agent> = new Map();
+  #names: readonly string[] = [];
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  get(name: string): Agent | undefined {
+    return this.#agents.get(name);
+  }
+
+  all(): readonly Agent[] {
+    return [...this.#agents.values()];
+  }
+
+  /** Asks the host which agents there are. One without a DDL that can be read is left out, and the log says why. */
+  async refresh(): Promise<void> {
+    const agents = new Map<string, Agent>();
+    for (const { name, bundle, resources } of await this.#host.plugins.list('agent')) {
+      try {
+        agents.set(name, { name, bundle, ddl: readAgentDdl(resources, `agent/${name} of the bundle ${bundle}`, name) });
+      } catch (error) {
+        this.#host.log.error((error as Error).message);
+      }
+    }
+    this.#agents = agents;
+    this.#names = ['discovery', ...agents.keys()].sort();
+  }
+}
+
+function readAgentDdl(resources: Params, origin: string, name: string): AgentDDL {
+  if (resources.ddl === undefined) throw new DdlError(`${origin} hands out no DDL; bundle.yaml needs \`resources: {ddl: ./${name}.json}\``);
+  const ddl = readDdl(resources.ddl, `the DDL of ${origin}`);
+  if (ddl.metadata.name !== name) throw new DdlError(`the DDL of ${origin} is that of ${ddl.metadata.name}`);
+  return ddl;
+}

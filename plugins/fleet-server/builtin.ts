@@ -1,0 +1,133 @@
+// The agents that every node has: rpcutil and choria_util by their DDLs, and `muster`, which explains silence.
+
+import { readFileSync } from 'node:fs';
+import type { AnnouncedPlugin, Call, Host, HostInfo } from '../../core/sdk/typescript/index.ts';
+import { lookup } from '../wire/facts.ts';
+import { type RpcReply, statusCodes } from '../wire/rpc.ts';
+import type { AgentList } from './agents.ts';
+import { brokerUrls, mainCollective, type NodeConfig } from './config.ts';
+import type { NodeFiles } from './node-facts.ts';
+import type { Outcomes } from './outcomes.ts';
+
+export interface BuiltinParts {
+  readonly host: Host;
+  readonly identity: string;
+  readonly config: NodeConfig;
+  readonly agents: AgentList;
+  readonly files: NodeFiles;
+  readonly outcomes: Outcomes;
+  readonly info: HostInfo;
+}
+
+type Input = Readonly<Record<string, unknown>>;
+type Action = (input: Input, parts: BuiltinParts) => unknown;
+
+class Abort extends Error {}
+
+/** What the fleet server announces. */
+export function builtinAgents(): AnnouncedPlugin[] {
+  return ['rpcutil', 'choria_util', 'muster'].map((name) => {
+    const ddl = JSON.parse(readFileSync(new URL(`../../ddl/agents/${name}.json`, import.meta.url), 'utf8')) as { metadata: { description: string; version: string } };
+    return { kind: 'agent', name, description: ddl.metadata.description, version: ddl.metadata.version, resources: { ddl } };
+  });
+}
+
+/** `agent/invoke` for these agents. */
+export async function invokeBuiltin(params: { agent: string; action: string; data: unknown }, _call: Call, parts: BuiltinParts): Promise<Omit<RpcReply, 'action'>> {
+  const action = actions[params.agent]?.[params.action];
+  if (!action) return { statuscode: statusCodes.unknownAction, statusmsg: `Unknown action ${params.action} for agent ${params.agent}`, data: {} };
+  try {
+    return { statuscode: statusCodes.ok, statusmsg: 'OK', data: await action((params.data ?? {}) as Input, parts) };
+  } catch (error) {
+    if (error instanceof Abort) return { statuscode: statusCodes.aborted, statusmsg: error.message, data: {} };
+    throw error;
+  }
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+const rpcutil: Readonly<Record<string, Action>> = {
+  ping: () => ({ pong: Math.floor(Date.now() / 1000) }),
+  get_fact: ({ fact }, { files }) => ({ fact, value: lookup(files.facts, text(fact)) ?? null }),
+  get_facts: ({ facts }, { files }) => {
+    const names = text(facts)
+      .split(',')
+      .map((name) => name.trim());
+    return { values: Object.fromEntries(names.map((name) => [name, lookup(files.facts, name) ?? null])) };
+  },
+  inventory: (_input, { agents, files, config, info }) => ({
+    agents: agents.names,
+    classes: files.classes,
+    collectives: config.collectives,
+    data_plugins: [],
+    facts: files.facts,
+    machines: [],
+    main_collective: mainCollective(config),
+    version: info.version,
+    upgradable: false,
+  }),
+  agent_inventory: (_input, { agents }) => ({ agents: agents.all().map(({ name, ddl }) => ({ agent: name, ...ddl.metadata })) }),
+  collective_info: (_input, { config }) => ({ main_collective: mainCollective(config), collectives: config.collectives }),
+  daemon_stats: (_input, { agents, outcomes, info }) => ({
+    agents: agents.names,
+    configfile: info.configFile ?? '',
+    pid: info.pid,
+    starttime: Math.floor(info.startedAt / 1000),
+    threads: ['1 event loop'],
+    times: { cstime: 0, cutime: 0, stime: 0, utime: 0 },
+    version: info.version,
+    ...outcomes.counters,
+  }),
+  get_data: () => {
+    throw new Abort('Unknown data plugin');
+  },
+  get_config_item: ({ item }, { host }) => {
+    const value = host.config[text(item)];
+    if (value === undefined || text(item) === 'plugin.nats.pass') throw new Abort('Unknown key');
+    return { item, value };
+  },
+};
+
+const choriaUtil: Readonly<Record<string, Action>> = {
+  info: async (_input, { host, config, info }) => {
+    const connection = await host.bus.info('node');
+    return {
+      security: 'choria',
+      connector: 'choria',
+      client_version: info.version,
+      client_flavour: `muster nats.js ${info.node ?? ''}`.trim(),
+      client_options: { servers: brokerUrls(config['plugin.choria.middleware_hosts']), name: connection.name ?? '', secure: true, allow_reconnect: true, max_reconnect_attempts: -1 },
+      client_stats: { in_msgs: connection.inMessages, out_msgs: connection.outMessages, in_bytes: connection.inBytes, out_bytes: connection.outBytes, reconnects: connection.reconnects },
+      connected_server: connection.server ?? '',
+      facter_domain: '',
+      facter_command: '',
+      srv_domain: config['plugin.choria.srv_domain'] ?? '',
+      using_srv: false,
+      middleware_servers: brokerUrls(config['plugin.choria.middleware_hosts']),
+      path: process.env.PATH ?? '',
+      choria_version: `muster ${info.version}`,
+      secure_protocol: true,
+      connector_tls: true,
+    };
+  },
+  machine_states: () => ({ machine_ids: [], machine_names: [], states: {} }),
+  machine_state: ({ instance, name, path }) => {
+    if (instance === undefined && name === undefined && path === undefined) throw new Abort('No search criteria given');
+    throw new Abort('No running machines');
+  },
+  machine_transition: ({ transition }) => {
+    throw new Abort(`Could not perform ${text(transition)} transition: no machine matches`);
+  },
+};
+
+const muster: Readonly<Record<string, Action>> = {
+  why: ({ requestid }, { outcomes, identity }) => {
+    const told = outcomes.why(text(requestid));
+    const last = told.at(-1);
+    const reason = last ? last.reason : `no request with this id reached ${identity} in the last ${2048} that it remembers, or its message could not be verified (the log says so)`;
+    return { outcome: last?.outcome ?? 'unknown', reason, history: told };
+  },
+};
+
+const actions: Readonly<Record<string, Readonly<Record<string, Action>>>> = { rpcutil, choria_util: choriaUtil, muster };
+

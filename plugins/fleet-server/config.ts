@@ -1,0 +1,30 @@
+// The configuration of a node, as the manifest types it.
+
+export interface NodeConfig {
+  readonly identity?: string;
+  readonly collectives: readonly string[];
+  readonly main_collective?: string;
+  readonly ttl: number;
+  readonly classesfile?: string;
+  readonly 'plugin.yaml'?: readonly string[];
+  readonly rpcauthorization: boolean;
+  readonly rpcauthprovider: string;
+  readonly rpcaudit: boolean;
+  readonly loglevel: string;
+  readonly 'plugin.choria.middleware_hosts': readonly string[];
+  readonly 'plugin.choria.network.connect_timeout': number;
+  readonly 'plugin.nats.user'?: string;
+  readonly 'plugin.nats.pass'?: string;
+  readonly 'plugin.choria.legacy_lifecycle_format': boolean;
+  readonly 'plugin.choria.srv_domain'?: string;
+  readonly soft_shutdown_timeout: number;
+}
+
+export function mainCollective(config: NodeConfig): string {
+  return config.main_collective ?? config.collectives[0] ?? 'mcollective';
+}
+
+/** `host:port` or URLs as the client library wants them. */
+export function brokerUrls(hosts: readonly string[]): string[] {
+  return hosts.map((host) => (host.includes('://') ? host : `nats://${host}`));
+}

@@ -1,0 +1,161 @@
+// The fleet server of a node: connects, subscribes for its agents in every collective, feeds the pipeline, tells the
+// fleet when it comes and goes.
+
+import { join } from 'node:path';
+import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import { lifecycleEvent, lifecycleSubject, type LifecycleType, readLifecycleEvent } from '../wire/lifecycle.ts';
+import { broadcastSubject, fitsSubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
+import { AgentList } from './agents.ts';
+import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
+import { brokerUrls, type NodeConfig } from './config.ts';
+import { Ledger } from './ledger.ts';
+import { NodeFiles } from './node-facts.ts';
+import { Outcomes } from './outcomes.ts';
+import { Pipeline } from './pipeline.ts';
+
+const component = 'server';
+const connection = 'node';
+const aliveMs = 30 * 60_000;
+const aliveSplayMs = 29 * 60_000;
+
+export default definePlugin({
+  kind: 'service',
+  version: '1.0.0',
+  create: (host) => {
+    const server = new FleetServer(host);
+    return {
+      methods: {
+        'service/status': () => server.status(),
+        'agent/invoke': (params: { agent: string; action: string; data: unknown }, call: Call) => server.invoke(params, call),
+      },
+      activate: () => server.start(),
+      shutdown: () => server.stop(),
+    };
+  },
+});
+
+class FleetServer {
+  readonly #host: Host;
+  readonly #config: NodeConfig;
+  readonly #outcomes = new Outcomes();
+  readonly #agents: AgentList;
+  readonly #files: NodeFiles;
+  readonly #ledger: Ledger;
+  readonly #subscribed = new Set<string>();
+  #identity = '';
+  #server: string | undefined;
+  #pipeline: Pipeline | undefined;
+  #builtin: BuiltinParts | undefined;
+  #startupId = '';
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#config = host.config as unknown as NodeConfig;
+    this.#agents = new AgentList(host);
+    this.#files = new NodeFiles({ facts: this.#config['plugin.yaml'] ?? [], classes: this.#config.classesfile }, host.log);
+    this.#ledger = new Ledger(host.stateFolder === null ? undefined : join(host.stateFolder, 'ledger.jsonl'));
+  }
+
+  async start(): Promise<void> {
+    const host = this.#host;
+    const { identity, certname, tls } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'server' })) as { identity: string; certname: string; tls: object };
+    for (const name of [identity, ...this.#config.collectives]) if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
+    this.#identity = identity;
+    await this.#connect(certname, tls);
+    const info = await host.control.info();
+    const { host: _host, ...shared } = { host, identity, config: this.#config, agents: this.#agents, files: this.#files, outcomes: this.#outcomes };
+    this.#builtin = { host, ...shared, info };
+    this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, server: () => this.#server });
+    await host.announce.set(builtinAgents());
+    await host.plugins.watch('agent', () => this.#agentsChanged());
+    await this.#watchNamesakes();
+    await this.#subscribe('node', (collective) => nodeSubject(collective, identity));
+    await this.#subscribe('agent:discovery', (collective) => broadcastSubject(collective, 'discovery'));
+    for (const { name } of builtinAgents()) await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
+    await this.#agentsChanged();
+    await host.timers.set({ id: 'started', afterMs: 0 }, () => this.#started());
+    await host.timers.set({ id: 'alive', everyMs: aliveMs, splayMs: aliveSplayMs }, () => this.#emit('alive'));
+  }
+
+  async stop(): Promise<void> {
+    await this.#pipeline?.drained(this.#config.soft_shutdown_timeout * 1000);
+    await this.#emit('shutdown').catch(() => undefined);
+    this.#ledger.close();
+  }
+
+  async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
+    const { connected, server } = await this.#host.bus.info(connection);
+    return { healthy: connected, summary: connected ? `connected to ${server}` : 'not connected to a broker', details: { identity: this.#identity, ...this.#outcomes.counters } };
+  }
+
+  async invoke(params: { agent: string; action: string; data: unknown }, call: Call): Promise<unknown> {
+    if (!this.#builtin) throw new Error('the node is still starting');
+    return invokeBuiltin(params, call, this.#builtin);
+  }
+
+  async #connect(certname: string, tls: object): Promise<void> {
+    const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
+    await this.#host.bus.open({
+      connection,
+      servers: brokerUrls(this.#config['plugin.choria.middleware_hosts']),
+      // A node waits for its broker as long as it takes.
+      wait: false,
+      name: certname,
+      tls,
+      connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
+      ...(user !== undefined && password !== undefined && { user, password }),
+    });
+  }
+
+  async #subscribe(id: string, subject: (collective: string) => string, queue?: string): Promise<void> {
+    for (const collective of this.#config.collectives) {
+      const spec = { connection, id: `${id}:${collective}`, subject: subject(collective), ...(queue !== undefined && { queue }) };
+      this.#subscribed.add(spec.id);
+      await this.#host.bus.subscribe(spec, (message: BusMessage) => this.#pipeline?.accept(message));
+    }
+  }
+
+  /** Agents come and go while the node runs; each has a subject in every collective. */
+  async #agentsChanged(): Promise<void> {
+    await this.#agents.refresh();
+    const wanted = new Set<string>();
+    for (const { name, ddl } of this.#agents.all()) {
+      for (const collective of this.#config.collectives) wanted.add(`agent:${name}:${collective}`);
+      if ([...this.#subscribed].some((id) => id.startsWith(`agent:${name}:`))) continue;
+      if (ddl.metadata.service) await this.#subscribe(`agent:${name}`, (collective) => serviceSubject(collective, name), name);
+      else await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
+    }
+    const builtin = new Set(['discovery', ...builtinAgents().map(({ name }) => name)]);
+    for (const id of [...this.#subscribed]) {
+      const [kind, name = ''] = id.split(':');
+      if (kind !== 'agent' || wanted.has(id) || builtin.has(name)) continue;
+      this.#subscribed.delete(id);
+      await this.#host.bus.unsubscribe(id);
+    }
+  }
+
+  /** A second node of this name would answer as well: its start-up event gives it away. */
+  async #watchNamesakes(): Promise<void> {
+    await this.#host.bus.subscribe({ connection, id: 'namesakes', subject: lifecycleSubject('startup', component) }, ({ payload }) => {
+      const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
+      if (told?.event.identity === this.#identity && told.event.id !== this.#startupId) {
+        this.#host.log.error(`another node with the identity ${this.#identity} started; give each node an identity of its own`, { event: told.event.id });
+      }
+    });
+  }
+
+  async #started(): Promise<void> {
+    this.#server = (await this.#host.bus.info(connection)).server;
+    await this.#emit('startup');
+    this.#host.log.info(`node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`);
+  }
+
+  async #emit(type: LifecycleType): Promise<void> {
+    const { version } = await this.#host.control.info();
+    const event = lifecycleEvent(type, { identity: this.#identity, component, now: new Date(), ...(type !== 'shutdown' && { version }) });
+    if (type === 'startup') this.#startupId = event.data.id;
+    const body = this.#config['plugin.choria.legacy_lifecycle_format'] ? event.data : event;
+    await this.#host.bus.publish({ connection, subject: lifecycleSubject(type, component), payload: Buffer.from(JSON.stringify(body)) });
+    this.#outcomes.counters.events += 1;
+  }
+}

@@ -1,0 +1,122 @@
+// What this node has already done: identical signed bytes are dropped, and a retry (same caller, id and body, signed
+// anew) is answered from here and not run twice. Bounded; kept on disk, so that a restart does not forget.
+
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+
+const maxSeen = 65_536;
+const maxEntries = 2_048;
+const keepMs = 3_600_000;
+/** Replies larger than this are not kept; a retry is told so. */
+const maxBodyBytes = 64 * 1024;
+const maxFileBytes = 16 * 1024 * 1024;
+
+/** `running`: begun and not finished by this process; `interrupted`: begun by one that ended. */
+export type Entry = { readonly at: 'running' | 'interrupted' } | { readonly at: 'done'; readonly body: string | null };
+
+interface Line {
+  readonly key: string;
+  readonly time: number;
+  /** Absent when the request was begun, `null` when the reply was too large. */
+  readonly body?: string | null;
+}
+
+export class Ledger {
+  readonly #file: string | undefined;
+  readonly #seen = new Map<string, number>();
+  readonly #entries = new Map<string, Entry & { readonly time: number }>();
+  #fd: number | undefined;
+  #bytes = 0;
+
+  /** @param file where it is kept; without one it lasts as long as the process */
+  constructor(file: string | undefined) {
+    this.#file = file;
+    if (file !== undefined && existsSync(file)) this.#load(file);
+  }
+
+  /** True the first time that these signed bytes are shown within their life. */
+  admit(digest: string, now: number, lifeMs: number): boolean {
+    const until = this.#seen.get(digest);
+    if (until !== undefined && until > now) return false;
+    if (this.#seen.size >= maxSeen) this.#forgetSeen(now);
+    this.#seen.delete(digest);
+    this.#seen.set(digest, now + lifeMs);
+    return true;
+  }
+
+  find(key: string): Entry | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** Notes requests that are about to run; on disk before this returns. */
+  begin(keys: readonly string[], now: number): void {
+    for (const key of keys) this.#put(key, { at: 'running', time: now });
+    this.#append(keys.map((key) => ({ key, time: now })));
+  }
+
+  finish(key: string, body: string, now: number): void {
+    const kept = Buffer.byteLength(body) <= maxBodyBytes ? body : null;
+    this.#put(key, { at: 'done', body: kept, time: now });
+    this.#append([{ key, time: now, body: kept }]);
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #put(key: string, entry: Entry & { time: number }): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size > maxEntries) this.#entries.delete(this.#entries.keys().next().value ?? '');
+  }
+
+  #append(lines: readonly Line[]): void {
+    if (this.#file === undefined || lines.length === 0) return;
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    if (this.#bytes + text.length > maxFileBytes) this.#compact(this.#file);
+    this.#fd ??= openSync(this.#file, 'a', 0o600);
+    this.#bytes += writeSync(this.#fd, text);
+  }
+
+  #load(file: string): void {
+    const oldest = Date.now() - keepMs;
+    for (const text of readFileSync(file, 'utf8').split('\n')) {
+      const line = parse(text);
+      if (!line || line.time < oldest) continue;
+      this.#put(line.key, line.body === undefined ? { at: 'interrupted', time: line.time } : { at: 'done', body: line.body, time: line.time });
+    }
+    this.#compact(file);
+  }
+
+  /** Rewrites the file with what is still known, in one step. */
+  #compact(file: string): void {
+    this.close();
+    const lines = [...this.#entries].map(([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }));
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+    this.#bytes = Buffer.byteLength(text);
+  }
+
+  #forgetSeen(now: number): void {
+    for (const [digest, until] of this.#seen) if (until <= now) this.#seen.delete(digest);
+    // All still alive: the oldest tenth goes, rather than growing without end.
+    for (const digest of [...this.#seen.keys()].slice(0, this.#seen.size >= maxSeen ? maxSeen / 10 : 0)) this.#seen.delete(digest);
+  }
+}
+
+/** Names a request over its retries. */
+export function ledgerKey(caller: string, id: string, body: string): string {
+  return createHash('sha256').update(`${caller}\n${id}\n${body}`).digest('base64url');
+}
+
+/** A line that was being written when the process ended is passed over. */
+function parse(text: string): Line | undefined {
+  try {
+    const line = JSON.parse(text) as Partial<Line> | null;
+    return typeof line?.key === 'string' && typeof line.time === 'number' ? (line as Line) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,41 @@
+// What became of each message, for `muster why` and the counters: silence on the wire is explained here.
+
+const maxKept = 2_048;
+
+export type Outcome = 'replied' | 'invalid' | 'filtered' | 'collective' | 'expired' | 'replayed' | 'running' | 'refused';
+
+export interface Told {
+  /** Unix milliseconds. */
+  readonly time: number;
+  readonly outcome: Outcome;
+  readonly reason: string;
+}
+
+export interface Counters {
+  total: number;
+  validated: number;
+  unvalidated: number;
+  passed: number;
+  filtered: number;
+  ttlexpired: number;
+  replies: number;
+  events: number;
+}
+
+export class Outcomes {
+  readonly counters: Counters = { total: 0, validated: 0, unvalidated: 0, passed: 0, filtered: 0, ttlexpired: 0, replies: 0, events: 0 };
+  readonly #told = new Map<string, Told[]>();
+
+  tell(requestId: string, outcome: Outcome, reason: string): void {
+    const list = this.#told.get(requestId) ?? [];
+    list.push({ time: Date.now(), outcome, reason });
+    this.#told.delete(requestId);
+    this.#told.set(requestId, list.slice(-8));
+    if (this.#told.size > maxKept) this.#told.delete(this.#told.keys().next().value ?? '');
+  }
+
+  /** What happened to a request, oldest first; empty if it never came, or too long ago. */
+  why(requestId: string): readonly Told[] {
+    return this.#told.get(requestId) ?? [];
+  }
+}
