@@ -1,6 +1,14 @@
 // The bus: named connections to NATS, publishing, and subscriptions that belong to the host.
 
-import { type ConnectionOptions, connect, type Msg, type MsgHdrs, headers as makeHeaders, type NatsConnection, type Subscription as NatsSubscription } from 'nats';
+import {
+  type ConnectionOptions,
+  connect,
+  type Msg,
+  type MsgHdrs,
+  headers as makeHeaders,
+  type NatsConnection,
+  type Subscription as NatsSubscription,
+} from 'nats';
 import type { Host } from '../host/host.ts';
 import type { HostLog } from '../host/log.ts';
 import type { Caller } from '../host/plugin.ts';
@@ -50,9 +58,14 @@ export function createBus(host: Host): Capability {
   const connections = new Map<string, Connection>();
 
   const connectionOf = (caller: Caller, name: string): Connection => {
-    if (!caller.spec.needs.bus?.connections?.includes(name)) throw notGranted(caller, `may not use the connection ${name}`, 'bus', `{connections: [${name}]}`);
+    if (!caller.spec.needs.bus?.connections?.includes(name))
+      throw notGranted(caller, `may not use the connection ${name}`, 'bus', `{connections: [${name}]}`);
     const connection = connections.get(name);
-    if (!connection) throw new PluginError('UNAVAILABLE', `the connection ${name} is not open; a plugin with \`needs: {bus: {open: true}}\` has to open it first`);
+    if (!connection)
+      throw new PluginError(
+        'UNAVAILABLE',
+        `the connection ${name} is not open; a plugin with \`needs: {bus: {open: true}}\` has to open it first`,
+      );
     return connection;
   };
 
@@ -60,7 +73,13 @@ export function createBus(host: Host): Capability {
     methods: {
       'bus/open': async (params: OpenParams, caller) => {
         const { bus } = caller.spec.needs;
-        if (!bus?.open || !bus.connections?.includes(params.connection)) throw notGranted(caller, `may not open the connection ${params.connection}`, 'bus', `{open: true, connections: [${params.connection}]}`);
+        if (!bus?.open || !bus.connections?.includes(params.connection))
+          throw notGranted(
+            caller,
+            `may not open the connection ${params.connection}`,
+            'bus',
+            `{open: true, connections: [${params.connection}]}`,
+          );
         const contents = JSON.stringify(params);
         let connection = connections.get(params.connection);
         if (connection?.contents !== contents) {
@@ -80,12 +99,14 @@ export function createBus(host: Host): Capability {
       'bus/info': ({ connection }: { connection: string }, caller) => connectionOf(caller, connection).info(),
       'bus/publish': (params: PublishParams, caller) => {
         const connection = connectionOf(caller, params.connection);
-        if (!allows(caller.spec.needs.bus?.publish, params.subject)) throw notGranted(caller, `may not publish to ${params.subject}`, 'bus', `{publish: [${params.subject}]}`);
+        if (!allows(caller.spec.needs.bus?.publish, params.subject))
+          throw notGranted(caller, `may not publish to ${params.subject}`, 'bus', `{publish: [${params.subject}]}`);
         connection.publish(params);
       },
       'bus/subscribe': async (params: SubscribeParams, caller) => {
         const connection = connectionOf(caller, params.connection);
-        if (!allows(caller.spec.needs.bus?.subscribe, params.subject)) throw notGranted(caller, `may not subscribe to ${params.subject}`, 'bus', `{subscribe: [${params.subject}]}`);
+        if (!allows(caller.spec.needs.bus?.subscribe, params.subject))
+          throw notGranted(caller, `may not subscribe to ${params.subject}`, 'bus', `{subscribe: [${params.subject}]}`);
         await caller.declare('subscription', params.id, params, () => {
           const subscription = new Subscription({
             id: params.id,
@@ -98,7 +119,8 @@ export function createBus(host: Host): Capability {
         });
       },
       'bus/unsubscribe': async ({ id }: { id: string }, caller) => {
-        if (!(await caller.plugin.declarations.undeclare('subscription', id))) throw new PluginError('NOT_FOUND', `${caller.name} has no subscription ${id}`);
+        if (!(await caller.plugin.declarations.undeclare('subscription', id)))
+          throw new PluginError('NOT_FOUND', `${caller.name} has no subscription ${id}`);
       },
     },
     close: async () => {
@@ -154,7 +176,9 @@ class Connection {
     try {
       await this.#connecting;
     } catch (error) {
-      throw new PluginError('UNAVAILABLE', `cannot connect to ${this.#params.servers.join(', ')}: ${(error as Error).message}`, { cause: error });
+      throw new PluginError('UNAVAILABLE', `cannot connect to ${this.#params.servers.join(', ')}: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
 
@@ -167,13 +191,19 @@ class Connection {
   publish(params: PublishParams): void {
     const nats = this.#nats;
     if (!nats) {
-      if (this.#early.length >= maxEarly) throw new PluginError('UNAVAILABLE', 'the broker was not reached yet and too many messages wait for it', { data: { retryAfterMs: reconnectMs } });
+      if (this.#early.length >= maxEarly)
+        throw new PluginError('UNAVAILABLE', 'the broker was not reached yet and too many messages wait for it', {
+          data: { retryAfterMs: reconnectMs },
+        });
       this.#early.push(params);
       return;
     }
     const { subject, payload, reply, headers } = params;
     const limit = nats.info?.max_payload ?? Number.POSITIVE_INFINITY;
-    if (payload.length > limit) throw new PluginError('TOO_LARGE', `the message has ${payload.length} bytes, the broker accepts ${limit}`, { data: { bytes: payload.length, limit } });
+    if (payload.length > limit)
+      throw new PluginError('TOO_LARGE', `the message has ${payload.length} bytes, the broker accepts ${limit}`, {
+        data: { bytes: payload.length, limit },
+      });
     try {
       nats.publish(subject, payload, { ...(reply !== undefined && { reply }), ...(headers && { headers: toHeaders(headers) }) });
     } catch (error) {
@@ -250,7 +280,8 @@ class Connection {
       if (status.type === 'reconnect') {
         this.#reconnects += 1;
         this.#log.info({ server: status.server }, 'connected to the broker again');
-      } else if (status.type === 'disconnect') this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
+      } else if (status.type === 'disconnect')
+        this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
       else if (status.type === 'error') this.#log.error({}, `broker: ${status.error.message}`);
     }
   }

@@ -13,16 +13,20 @@ export function createEvents(): Capability {
   return {
     methods: {
       'events/emit': ({ type, data }: { type: string; data: Params }, caller) => {
-        if (!within(caller.spec.needs.events?.emit, type)) throw notGranted(caller, `may not emit ${type}`, 'events', `{emit: [${type}]}`);
+        if (!within(caller.spec.needs.events?.emit, type))
+          throw notGranted(caller, `may not emit ${type}`, 'events', `{emit: [${type}]}`);
         for (const listener of listeners) if (matches(listener.type, type)) listener.tell(type, data);
       },
       'events/subscribe': async (params: { id: string; type: string }, caller) => {
-        if (!within(caller.spec.needs.events?.subscribe, params.type)) throw notGranted(caller, `may not subscribe to ${params.type}`, 'events', `{subscribe: [${params.type}]}`);
+        if (!within(caller.spec.needs.events?.subscribe, params.type))
+          throw notGranted(caller, `may not subscribe to ${params.type}`, 'events', `{subscribe: [${params.type}]}`);
         await caller.declare('listener', params.id, params, () => {
           const listener: Listener = {
             type: params.type,
             tell: (type, data) => {
-              caller.plugin.deliver('events/event', { subscription: params.id, type, data }, 30_000).catch((error: Error) => caller.plugin.log.warn({ event: type }, error.message));
+              caller.plugin
+                .deliver('events/event', { subscription: params.id, type, data }, 30_000)
+                .catch((error: Error) => caller.plugin.log.warn({ event: type }, error.message));
             },
           };
           listeners.add(listener);

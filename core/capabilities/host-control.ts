@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { entriesFrom } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
-import { Host } from '../host/host.ts';
 import { keySpecsOf } from '../host/config-keys.ts';
+import { Host } from '../host/host.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { Capability } from './index.ts';
@@ -36,7 +36,8 @@ export function createHostControl(host: Host): Capability {
         program: [process.execPath, join(runtime.root, 'core/cli/main.js')],
         root: runtime.root,
       }),
-      'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) => requestStop(reason, exitCode, false),
+      'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) =>
+        requestStop(reason, exitCode, false),
       'host/restart': ({ reason = 'a plugin asked for it' }: { reason?: string }) => requestStop(reason, 0, true),
       'hosts/start': async (params: StartParams, caller) => {
         await caller.declare('host', params.id, params, async () => {
@@ -50,7 +51,8 @@ export function createHostControl(host: Host): Capability {
         });
       },
       'hosts/stop': async ({ id }: { id: string }, caller) => {
-        if (!(await caller.plugin.declarations.undeclare('host', id))) throw new PluginError('NOT_FOUND', `${caller.name} has no host ${id}`);
+        if (!(await caller.plugin.declarations.undeclare('host', id)))
+          throw new PluginError('NOT_FOUND', `${caller.name} has no host ${id}`);
       },
     },
     close: async () => {

@@ -30,12 +30,25 @@ const grantedBy: Readonly<Record<string, string>> = { 'announce/set': 'announce'
 
 export function createCapabilities(host: Host): Capabilities {
   const contract = host.runtime.capabilities;
-  const all: Capability[] = [createBus(host), createPlugins(host), createTimers(), createProcesses(host), createEvents(), createMetrics(), createTerminal(host.options.terminal), createHostControl(host)];
+  const all: Capability[] = [
+    createBus(host),
+    createPlugins(host),
+    createTimers(),
+    createProcesses(host),
+    createEvents(),
+    createMetrics(),
+    createTerminal(host.options.terminal),
+    createHostControl(host),
+  ];
   const methods = new Map(all.flatMap((capability) => Object.entries(capability.methods)));
   return {
     answer: (method, params, caller, call) => {
       const handler = methods.get(method);
-      if (!handler) throw new PluginError('UNKNOWN_METHOD', `unknown method ${method}; a plugin may ask for ${[...methods.keys()].join(', ')}`);
+      if (!handler)
+        throw new PluginError(
+          'UNKNOWN_METHOD',
+          `unknown method ${method}; a plugin may ask for ${[...methods.keys()].join(', ')}`,
+        );
       const need = grantedBy[method] ?? method.slice(0, method.indexOf('/'));
       if (!caller.spec.needs[need as keyof typeof caller.spec.needs]) throw notGranted(caller, `may not use ${method}`, need);
       contract.methods.get(method)?.checkParams(params);

@@ -19,7 +19,8 @@ const gatherMs = 20;
 
 export function createPlugins(host: Host): Capability {
   const mayUse = (caller: Caller, kind: string) => {
-    if (!caller.spec.needs.plugins?.includes(kind)) throw notGranted(caller, `may not use plugins of kind ${kind}`, 'plugins', `[${kind}]`);
+    if (!caller.spec.needs.plugins?.includes(kind))
+      throw notGranted(caller, `may not use plugins of kind ${kind}`, 'plugins', `[${kind}]`);
   };
   return {
     methods: {
@@ -35,7 +36,15 @@ export function createPlugins(host: Host): Capability {
       },
       'plugins/list': ({ kind }: { kind: string }, caller) => {
         mayUse(caller, kind);
-        const plugins = host.list(kind).map(({ name, bundle, version, description, state, resources }) => ({ kind, name, bundle, version, description, state, resources }));
+        const plugins = host.list(kind).map(({ name, bundle, version, description, state, resources }) => ({
+          kind,
+          name,
+          bundle,
+          version,
+          description,
+          state,
+          resources,
+        }));
         return { plugins };
       },
       'plugins/watch': async ({ kind }: { kind: string }, caller) => {
@@ -46,7 +55,9 @@ export function createPlugins(host: Host): Capability {
             if (changed !== kind || timer) return;
             timer = setTimeout(() => {
               timer = undefined;
-              caller.plugin.deliver('plugins/changed', { kind }, 30_000).catch((error: Error) => caller.plugin.log.warn({}, error.message));
+              caller.plugin
+                .deliver('plugins/changed', { kind }, 30_000)
+                .catch((error: Error) => caller.plugin.log.warn({}, error.message));
             }, gatherMs);
           });
           return () => {
@@ -56,7 +67,9 @@ export function createPlugins(host: Host): Capability {
         });
       },
       'announce/set': async ({ plugins }: { plugins: readonly AnnouncedPlugin[] }, caller) => {
-        for (const { kind } of plugins) if (!caller.spec.needs.announce?.includes(kind)) throw notGranted(caller, `may not announce plugins of kind ${kind}`, 'announce', `[${kind}]`);
+        for (const { kind } of plugins)
+          if (!caller.spec.needs.announce?.includes(kind))
+            throw notGranted(caller, `may not announce plugins of kind ${kind}`, 'announce', `[${kind}]`);
         await caller.declare('announcement', 'all', plugins, () => host.announce(caller.plugin, plugins));
       },
     },

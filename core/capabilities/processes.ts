@@ -35,12 +35,17 @@ export function createProcesses(host: Host): Capability {
 
   const start = (params: StartParams, caller: Caller): ChildProcess => {
     const child = spawn(params);
-    if (child.pid === undefined) throw new PluginError('UNAVAILABLE', `${params.command[0]} could not be started; is it there and executable?`);
+    if (child.pid === undefined)
+      throw new PluginError('UNAVAILABLE', `${params.command[0]} could not be started; is it there and executable?`);
     host.runtime.guardian.guard(child.pid);
     running.set(key(caller, params.id), child);
     const deliver = (method: string, fields: Record<string, unknown>) =>
-      caller.plugin.deliver(method, { id: params.id, ...fields }, deliverMs).catch((error: Error) => caller.plugin.log.debug({ process: params.id }, error.message));
-    if (params.output === 'lines') for (const stream of ['stdout', 'stderr'] as const) readLines(child, stream, (line) => void deliver('process/output', { stream, line }));
+      caller.plugin
+        .deliver(method, { id: params.id, ...fields }, deliverMs)
+        .catch((error: Error) => caller.plugin.log.debug({ process: params.id }, error.message));
+    if (params.output === 'lines')
+      for (const stream of ['stdout', 'stderr'] as const)
+        readLines(child, stream, (line) => void deliver('process/output', { stream, line }));
     child.once('exit', (exitCode, signal) => {
       if (child.pid !== undefined) {
         signalGroup(child.pid, 'SIGKILL');
@@ -57,16 +62,19 @@ export function createProcesses(host: Host): Capability {
       'process/start': async (params: StartParams, caller) => {
         const program = params.command[0] ?? '';
         const granted = caller.spec.needs.process ?? [];
-        if (!granted.includes(program) && !granted.includes(basename(program))) throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
+        if (!granted.includes(program) && !granted.includes(basename(program)))
+          throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
         let started: ChildProcess | undefined;
         await caller.declare('process', params.id, params, () => {
           started = start(params, caller);
           const child = started;
-          return () => climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
+          return () =>
+            climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
         });
         return { pid: (started ?? running.get(key(caller, params.id)))?.pid ?? 0 };
       },
-      'process/signal': ({ id, signal }: { id: string; signal: string }, caller) => signalGroup(find(caller, id).pid, signal as NodeJS.Signals),
+      'process/signal': ({ id, signal }: { id: string; signal: string }, caller) =>
+        signalGroup(find(caller, id).pid, signal as NodeJS.Signals),
       'process/stop': async ({ id }: { id: string }, caller) => {
         find(caller, id);
         await caller.plugin.declarations.undeclare('process', id);
@@ -74,18 +82,36 @@ export function createProcesses(host: Host): Capability {
       'process/list': (_params: object, caller) => {
         const prefix = key(caller, '');
         const own = [...running].filter(([name]) => name.startsWith(prefix));
-        return { processes: own.map(([name, child]) => ({ id: name.slice(prefix.length), pid: child.pid ?? 0, running: !hasEnded(child) })) };
+        return {
+          processes: own.map(([name, child]) => ({
+            id: name.slice(prefix.length),
+            pid: child.pid ?? 0,
+            running: !hasEnded(child),
+          })),
+        };
       },
     },
     close: async () => {
-      await Promise.all([...running.values()].map((child) => climbStopLadder(child, { graceMs: defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') })));
+      await Promise.all(
+        [...running.values()].map((child) =>
+          climbStopLadder(child, { graceMs: defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') }),
+        ),
+      );
     },
   };
 }
 
 function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
-  const environment = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-  return startChild({ command, cwd, env: { ...environment, ...env }, stdin: 'ignore', output: output === 'lines' ? 'pipe' : 'ignore' }).process;
+  const environment = Object.fromEntries(
+    inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+  return startChild({
+    command,
+    cwd,
+    env: { ...environment, ...env },
+    stdin: 'ignore',
+    output: output === 'lines' ? 'pipe' : 'ignore',
+  }).process;
 }
 
 function readLines(child: ChildProcess, stream: 'stdout' | 'stderr', onLine: (line: string) => void): void {

@@ -122,7 +122,10 @@ export class Subscription {
       this.#report = undefined;
       const count = this.#dropped;
       this.#dropped = 0;
-      this.#options.log.warn({ subscription: this.#options.id, count }, `${count} messages were dropped, since the plugin did not keep up`);
+      this.#options.log.warn(
+        { subscription: this.#options.id, count },
+        `${count} messages were dropped, since the plugin did not keep up`,
+      );
       this.#options.notify(count);
     }, reportDropsMs).unref();
   }

@@ -26,7 +26,12 @@ export function createTerminal(ends: TerminalEnds | undefined): Capability {
     methods: {
       'terminal/info': () => {
         const { stdin, stdout, color } = given();
-        return { tty: stdout.isTTY === true, columns: stdout.columns ?? defaultColumns, color, interactive: stdin.isTTY === true };
+        return {
+          tty: stdout.isTTY === true,
+          columns: stdout.columns ?? defaultColumns,
+          color,
+          interactive: stdin.isTTY === true,
+        };
       },
       'terminal/write': async ({ text, stream = 'stdout' }: { text: string; stream?: 'stdout' | 'stderr' }) => {
         const out = given()[stream];
@@ -44,7 +49,8 @@ export function createTerminal(ends: TerminalEnds | undefined): Capability {
       },
       'terminal/prompt': async ({ question, secret = false }: { question: string; secret?: boolean }) => {
         const { stdin, stderr } = given();
-        if (!stdin.isTTY) throw new PluginError('UNAVAILABLE', `nobody can answer "${question}": standard input is not a terminal`);
+        if (!stdin.isTTY)
+          throw new PluginError('UNAVAILABLE', `nobody can answer "${question}": standard input is not a terminal`);
         const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
         if (secret) stderr.write(question);
         const lines = createInterface({ input: stdin, output: secret ? silent : stderr, terminal: true });

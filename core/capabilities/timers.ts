@@ -18,12 +18,15 @@ export function createTimers(): Capability {
     methods: {
       'timers/set': async (params: TimerParams, caller) => {
         const { id, everyMs, afterMs, splayMs = 0 } = params;
-        if (everyMs === undefined && afterMs === undefined) throw new PluginError('INVALID_PARAMS', `timer ${id} needs everyMs or afterMs`);
+        if (everyMs === undefined && afterMs === undefined)
+          throw new PluginError('INVALID_PARAMS', `timer ${id} needs everyMs or afterMs`);
         await caller.declare('timer', id, params, () => {
           let timer: NodeJS.Timeout | undefined;
           let ended = false;
           const fire = async () => {
-            await caller.plugin.deliver('timers/fire', { id }, fireMs).catch((error: Error) => caller.plugin.log.warn({ timer: id }, error.message));
+            await caller.plugin
+              .deliver('timers/fire', { id }, fireMs)
+              .catch((error: Error) => caller.plugin.log.warn({ timer: id }, error.message));
             if (everyMs !== undefined && !ended) timer = setTimeout(fire, everyMs);
           };
           timer = setTimeout(fire, (afterMs ?? everyMs ?? 0) + Math.random() * splayMs);
@@ -34,7 +37,8 @@ export function createTimers(): Capability {
         });
       },
       'timers/clear': async ({ id }: { id: string }, caller) => {
-        if (!(await caller.plugin.declarations.undeclare('timer', id))) throw new PluginError('NOT_FOUND', `${caller.name} has no timer ${id}`);
+        if (!(await caller.plugin.declarations.undeclare('timer', id)))
+          throw new PluginError('NOT_FOUND', `${caller.name} has no timer ${id}`);
       },
     },
   };

@@ -31,7 +31,7 @@ export class ConfigError extends Error {
 
 /**
  * Splits text into entries: the first `=` splits, `#` at the start of a line is a comment, a line without a value is
- * ignored (format of Choria's configuration files).
+ * ignored.
  */
 export function parseEntries(text: string, file: string, prefix = ''): Entry[] {
   return text.split('\n').flatMap((raw, index) => {
@@ -46,18 +46,30 @@ export function parseEntries(text: string, file: string, prefix = ''): Entry[] {
 
 /**
  * Reads a main file and the `plugin.d/*.cfg` beside it, whose keys get the prefix `plugin.<name>.`. Below the home folder
- * `plugin.d` is not read. With `project`, every `choria.conf` from `/` down to that folder follows, nearest last.
+ * `plugin.d` is not read. With `project`, every file of that name from `/` down to that folder follows, nearest last.
  * @throws ConfigError if a file can't be read
  */
-export function readConfigFile(file: string, options: { project?: string } = {}): ConfigFile {
+export function readConfigFile(
+  file: string,
+  options: { project?: { readonly name: string; readonly folder: string } } = {},
+): ConfigFile {
   const main = resolve(file);
-  const entries = [...read(main), ...includes(main), ...(options.project ? projectFiles(options.project) : [])];
+  const entries = [
+    ...read(main),
+    ...includes(main),
+    ...(options.project ? projectFiles(options.project.name, options.project.folder) : []),
+  ];
   return { file: main, entries };
 }
 
 /** Entries given in code, as a file of their own. */
 export function entriesFrom(values: Readonly<Record<string, unknown>>, origin: string): Entry[] {
-  return Object.entries(values).map(([key, value], index) => ({ key, value: Array.isArray(value) ? value.join(',') : String(value), file: origin, line: index + 1 }));
+  return Object.entries(values).map(([key, value], index) => ({
+    key,
+    value: Array.isArray(value) ? value.join(',') : String(value),
+    file: origin,
+    line: index + 1,
+  }));
 }
 
 function read(file: string, prefix = ''): Entry[] {
@@ -77,9 +89,9 @@ function includes(main: string): Entry[] {
     .flatMap((name) => read(join(folder, name), `plugin.${basename(name, '.cfg')}.`));
 }
 
-function projectFiles(folder: string): Entry[] {
+function projectFiles(name: string, folder: string): Entry[] {
   const parent = dirname(folder);
-  const above = parent === folder ? [] : projectFiles(parent);
-  const file = join(folder, 'choria.conf');
+  const above = parent === folder ? [] : projectFiles(name, parent);
+  const file = join(folder, name);
   return existsSync(file) ? [...above, ...read(file)] : above;
 }

@@ -46,10 +46,13 @@ export function resolveConfig(config: ConfigFile, specs: KeySpecs): ResolvedConf
       continue;
     }
     const outcome = convert(entry.value, spec, values.get(entry.key));
-    if ('problem' in outcome) problems.push(`${entry.file}:${entry.line}: ${entry.key} ${outcome.problem}${spec.secret ? '' : `, not '${entry.value}'`}`);
+    if ('problem' in outcome)
+      problems.push(`${entry.file}:${entry.line}: ${entry.key} ${outcome.problem}${spec.secret ? '' : `, not '${entry.value}'`}`);
     else values.set(entry.key, outcome.value);
   }
-  for (const [key, spec] of specs) if (spec.required && !values.has(key)) problems.push(`${config.file ?? 'configuration'}: ${key} is missing: ${spec.description}`);
+  for (const [key, spec] of specs)
+    if (spec.required && !values.has(key))
+      problems.push(`${config.file ?? 'configuration'}: ${key} is missing: ${spec.description}`);
   if (problems.length > 0) throw new ConfigError(problems);
   return { values, warnings, file: config.file };
 }
@@ -78,7 +81,9 @@ const converters: Readonly<Record<KeyType, (text: string, before: Value | undefi
   integer: (text) => (/^[+-]?\d+$/.test(text) ? { value: Number(text) } : { problem: 'must be a whole number' }),
   boolean: (text) => {
     if (/^(1|yes|true|y|t)$/i.test(text)) return { value: true };
-    return /^(0|no|false|n|f)$/i.test(text) ? { value: false } : { problem: 'must be one of 1, yes, true, y, t, 0, no, false, n, f' };
+    return /^(0|no|false|n|f)$/i.test(text)
+      ? { value: false }
+      : { problem: 'must be one of 1, yes, true, y, t, 0, no, false, n, f' };
   },
   duration: (text) => {
     const ms = parseDuration(text);
@@ -90,14 +95,30 @@ const converters: Readonly<Record<KeyType, (text: string, before: Value | undefi
   path: (text) => ({ value: expandHome(text) }),
 };
 
-const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7, D: 8.64e7, w: 6.048e8, W: 6.048e8, M: 2.592e9, y: 3.1536e10, Y: 3.1536e10 };
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1e3,
+  m: 6e4,
+  h: 3.6e6,
+  d: 8.64e7,
+  D: 8.64e7,
+  w: 6.048e8,
+  W: 6.048e8,
+  M: 2.592e9,
+  y: 3.1536e10,
+  Y: 3.1536e10,
+};
 
 /** Milliseconds of a duration: digits alone are seconds, else `10s`, `1h30m`, or a number with d, w, M (30 days) or y (365 days). */
 export function parseDuration(text: string): number | undefined {
   if (/^\d+$/.test(text)) return Number(text) * 1000;
   if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|[dDwWMyY]))+$/.test(text)) return undefined;
   let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|[dDwWMyY])/g)) total += Number(amount) * (unitMs[unit ?? ''] ?? 0);
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|[dDwWMyY])/g))
+    total += Number(amount) * (unitMs[unit ?? ''] ?? 0);
   return total;
 }
 

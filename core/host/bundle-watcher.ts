@@ -24,10 +24,16 @@ export class BundleWatcher {
   }
 
   async start(): Promise<void> {
-    const watcher = watch([...this.#parents], { ignoreInitial: true, followSymlinks: true, ignored: (path) => path.includes('__pycache__') });
+    const watcher = watch([...this.#parents], {
+      ignoreInitial: true,
+      followSymlinks: true,
+      ignored: (path) => path.includes('__pycache__'),
+    });
     this.#watcher = watcher;
     watcher.on('all', (_event, path) => this.#touched(path));
-    watcher.on('error', (error) => this.#options.log.warn({}, `watching ${this.#parents.join(', ')}: ${(error as Error).message}`));
+    watcher.on('error', (error) =>
+      this.#options.log.warn({}, `watching ${this.#parents.join(', ')}: ${(error as Error).message}`),
+    );
     await new Promise<void>((resolve) => watcher.once('ready', () => resolve()));
   }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parse } from 'yaml';
-import { createContract, type Contract } from '../protocol/contract.ts';
+import { type Contract, createContract } from '../protocol/contract.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 import { createSpec, type PluginSpec } from './spec.ts';
 
@@ -40,6 +40,19 @@ export function findBundles(parent: string): string[] {
     .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && existsSync(join(parent, entry.name, manifestName)))
     .map((entry) => join(parent, entry.name))
     .sort();
+}
+
+/** The manifests of the bundles in some folders. @throws ManifestError unless broken ones are to be passed over */
+export function readManifests(parents: readonly string[], { skipBroken = false } = {}): Manifest[] {
+  return parents.flatMap(findBundles).flatMap((folder) => {
+    try {
+      const file = join(folder, manifestName);
+      return [parseManifest(readFileSync(file, 'utf8'), file)];
+    } catch (error) {
+      if (skipBroken) return [];
+      throw error;
+    }
+  });
 }
 
 export interface LoadOptions {
@@ -112,7 +125,11 @@ function verifyFiles(manifest: Manifest, folder: string): void {
   for (const [file, expected] of Object.entries(manifest.files ?? {})) {
     const path = join(folder, file);
     const actual = existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : 'missing';
-    if (actual !== expected) throw new BundleError('BUNDLE_INCOMPLETE', `${manifest.bundle}: ${file} is ${actual === 'missing' ? 'missing' : 'not what the manifest says'}; the bundle starts when all of \`files:\` match`);
+    if (actual !== expected)
+      throw new BundleError(
+        'BUNDLE_INCOMPLETE',
+        `${manifest.bundle}: ${file} is ${actual === 'missing' ? 'missing' : 'not what the manifest says'}; the bundle starts when all of \`files:\` match`,
+      );
   }
 }
 

@@ -34,7 +34,11 @@ export function startChild({ command, cwd, env, stdin, output, stderr = output }
     stdout: output,
     stderr,
   });
-  const failure = running.then((result) => ('code' in result && result.code !== undefined && result.exitCode === undefined ? (result.originalMessage ?? result.code) : undefined));
+  const failure = running.then((result) =>
+    'code' in result && result.code !== undefined && result.exitCode === undefined
+      ? (result.originalMessage ?? result.code)
+      : undefined,
+  );
   // Without listeners, EPIPE on stdin or a failed spawn would end the host.
   running.stdin?.on('error', () => undefined);
   running.on('error', () => undefined);

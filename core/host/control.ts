@@ -26,7 +26,11 @@ export class ControlSocket {
   }
 
   async open(): Promise<void> {
-    if (Buffer.byteLength(this.#path) > maxSocketPath) throw new PluginError('UNAVAILABLE', `${this.#path} is longer than ${maxSocketPath} bytes, the most that a socket may have; choose a shorter state folder`);
+    if (Buffer.byteLength(this.#path) > maxSocketPath)
+      throw new PluginError(
+        'UNAVAILABLE',
+        `${this.#path} is longer than ${maxSocketPath} bytes, the most that a socket may have; choose a shorter state folder`,
+      );
     if (existsSync(this.#path)) rmSync(this.#path);
     const server = createServer((socket) => this.#serve(socket));
     this.#server = server;
@@ -72,7 +76,11 @@ export class ControlSocket {
       case 'plugin/call': {
         const target = text(params, 'plugin');
         const [kind = '', name = ''] = target.split('/');
-        const result = await host.call(kind, name, text(params, 'method'), (params.params ?? {}) as Params, { ...call.meta, signal: call.signal, onProgress: (value) => void call.progress(value) });
+        const result = await host.call(kind, name, text(params, 'method'), (params.params ?? {}) as Params, {
+          ...call.meta,
+          signal: call.signal,
+          onProgress: (value) => void call.progress(value),
+        });
         return { result };
       }
       case 'plugin/trace':

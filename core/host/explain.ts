@@ -28,7 +28,8 @@ export async function explainFailedStart(failed: FailedStart): Promise<string> {
   if (failed.exitCode !== undefined && failed.exitCode !== null) lines.push(`exit code: ${failed.exitCode}`);
   if (failed.signal) lines.push(`ended by ${failed.signal}`);
   if (failed.firstStdout) lines.push(`first line on stdout: ${failed.firstStdout.slice(0, 200)}`);
-  if (failed.stderr && failed.stderr.length > 0) lines.push(`last lines on stderr: ${failed.stderr.slice(-5).join(' | ').slice(0, 1000)}`);
+  if (failed.stderr && failed.stderr.length > 0)
+    lines.push(`last lines on stderr: ${failed.stderr.slice(-5).join(' | ').slice(0, 1000)}`);
   return lines.join('; ');
 }
 
@@ -43,7 +44,8 @@ function describeFile(path: string): string[] {
     lines.push(`interpreter: ${interpreter}`);
     const [program = ''] = interpreter.split(' ');
     if (!exists(program)) lines.push(`the interpreter ${program} does not exist; try: install it, or correct the first line`);
-    if (interpreter.endsWith('\r')) lines.push('the first line ends in a carriage return; try: save the file with Unix line ends');
+    if (interpreter.endsWith('\r'))
+      lines.push('the first line ends in a carriage return; try: save the file with Unix line ends');
   } else if (head.startsWith('\x7fELF')) {
     lines.push(`ELF for machine ${head.charCodeAt(18)}; this is ${process.arch}`);
   } else if ((stat.mode & 0o111) !== 0) {

@@ -1,7 +1,7 @@
 // Sees to it that no child outlives the host, even one killed by -9: a small shell that holds the process groups.
 
-import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { startChild } from './child.ts';
 
 export class Guardian {
@@ -32,7 +32,12 @@ export class Guardian {
 function start(): ChildProcess {
   const script = fileURLToPath(new URL('./guardian.sh', import.meta.url));
   // In a session of its own, as every child, so that Ctrl-C at the terminal does not reach it.
-  const { process: shell } = startChild({ command: ['/bin/sh', script], env: { PATH: '/usr/bin:/bin' }, stdin: 'pipe', output: 'ignore' });
+  const { process: shell } = startChild({
+    command: ['/bin/sh', script],
+    env: { PATH: '/usr/bin:/bin' },
+    stdin: 'pipe',
+    output: 'ignore',
+  });
   shell.unref();
   (shell.stdin as { unref?: () => void } | null)?.unref?.();
   return shell;

@@ -2,8 +2,8 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ResolvedConfig } from '../config/values.ts';
 import { type Capabilities, createCapabilities, type TerminalEnds } from '../capabilities/index.ts';
+import type { ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
@@ -11,11 +11,11 @@ import type { CallOptions } from '../protocol/peer.ts';
 import { type Bundle, BundleError, findBundles, loadBundle } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
 import { ControlSocket } from './control.ts';
+import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
 import type { HostLog } from './log.ts';
 import { Plugin } from './plugin.ts';
 import type { Runtime } from './runtime.ts';
 import type { PluginSpec } from './spec.ts';
-import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
 import { Traces } from './traces.ts';
 
 export interface HostOptions {
@@ -95,7 +95,10 @@ export class Host {
     for (const source of bundles.flatMap(findBundles)) await this.#addBundle(source, false);
     for (const source of watched.flatMap(findBundles)) await this.#reloadNow(source).catch(() => undefined);
     if (watched.length > 0) {
-      this.#watcher = new BundleWatcher(watched, { onSettled: (source) => void this.reloadBundle(source).catch(() => undefined), log: this.log });
+      this.#watcher = new BundleWatcher(watched, {
+        onSettled: (source) => void this.reloadBundle(source).catch(() => undefined),
+        log: this.log,
+      });
       await this.#watcher.start();
     }
     if (this.options.control) {
@@ -103,7 +106,9 @@ export class Host {
       await this.#control.open();
     }
     for (const name of services) await this.#service(name).ensure();
-    if (services.length > 0) for (const plugin of this.#plugins.values()) if (plugin.spec.eager && plugin.spec.kind !== 'service') await plugin.ensure().catch(() => undefined);
+    if (services.length > 0)
+      for (const plugin of this.#plugins.values())
+        if (plugin.spec.eager && plugin.spec.kind !== 'service') await plugin.ensure().catch(() => undefined);
   }
 
   /** Ends everything in reverse. Safe to call twice. */
@@ -128,7 +133,11 @@ export class Host {
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    const deadlineMs = Math.min(options.deadlineMs ?? Number.POSITIVE_INFINITY, checked?.deadlineMs ?? Number.POSITIVE_INFINITY, plugin.spec.limits.deadlineMs ?? Number.POSITIVE_INFINITY);
+    const deadlineMs = Math.min(
+      options.deadlineMs ?? Number.POSITIVE_INFINITY,
+      checked?.deadlineMs ?? Number.POSITIVE_INFINITY,
+      plugin.spec.limits.deadlineMs ?? Number.POSITIVE_INFINITY,
+    );
     const callOptions: CallOptions = {
       ...options,
       ...(Number.isFinite(deadlineMs) && { deadlineMs }),
@@ -136,18 +145,24 @@ export class Host {
       onProgress: progressChecker(checked, options.onProgress),
     };
     let answer = plugin.call(method, params, callOptions);
-    if (checked?.idempotent) answer = answer.catch((error: unknown) => (isGone(error) ? plugin.call(method, params, callOptions) : Promise.reject(error as Error)));
-    if (checked) answer = answer.then((result) => {
-      checked.checkResult(result);
-      return result;
-    });
+    if (checked?.idempotent)
+      answer = answer.catch((error: unknown) =>
+        isGone(error) ? plugin.call(method, params, callOptions) : Promise.reject(error as Error),
+      );
+    if (checked)
+      answer = answer.then((result) => {
+        checked.checkResult(result);
+        return result;
+      });
     return this.traces.watched ? this.traces.follow(key, method, options, answer) : answer;
   }
 
   /** The plugins of a kind, or of all, announced ones included. */
   list(kind?: string): PluginListing[] {
     const own = [...this.#plugins.values()].filter((plugin) => kind === undefined || plugin.spec.kind === kind);
-    const announced = [...this.#announced.values()].filter((entry) => (kind === undefined || entry.kind === kind) && !this.#plugins.has(`${entry.kind}/${entry.name}`));
+    const announced = [...this.#announced.values()].filter(
+      (entry) => (kind === undefined || entry.kind === kind) && !this.#plugins.has(`${entry.kind}/${entry.name}`),
+    );
     return [...own.map((plugin) => describePlugin(plugin)), ...announced.map((entry) => describePlugin(entry.announcer, entry))];
   }
 
@@ -162,10 +177,12 @@ export class Host {
     for (const [key] of before) if (!keys.has(key)) this.#announced.delete(key);
     for (const [key, entry] of keys) {
       const other = this.#announced.get(key);
-      if (other && other.announcer !== announcer) this.log.warn({}, `${announcer.name} announces ${key}, which ${other.announcer.name} already answers for; ignored`);
+      if (other && other.announcer !== announcer)
+        this.log.warn({}, `${announcer.name} announces ${key}, which ${other.announcer.name} already answers for; ignored`);
       else this.#announced.set(key, entry);
     }
-    for (const kind of new Set([...before.map(([, entry]) => entry.kind), ...set.map((entry) => entry.kind)])) this.#changed(kind);
+    for (const kind of new Set([...before.map(([, entry]) => entry.kind), ...set.map((entry) => entry.kind)]))
+      this.#changed(kind);
     return () => {
       for (const [key, entry] of this.#announced) if (keys.get(key) === entry) this.#announced.delete(key);
       for (const kind of new Set(set.map((entry) => entry.kind))) this.#changed(kind);
@@ -189,9 +206,11 @@ export class Host {
   async reloadByName(name: string): Promise<void> {
     const bundle = this.#bundles.get(name);
     const source = bundle?.source ?? [...this.#problems.keys()].find((path) => path.endsWith(`/${name}`));
-    if (source === undefined) throw new PluginError('NOT_FOUND', `there is no bundle ${name}; loaded are ${[...this.#bundles.keys()].join(', ')}`);
+    if (source === undefined)
+      throw new PluginError('NOT_FOUND', `there is no bundle ${name}; loaded are ${[...this.#bundles.keys()].join(', ')}`);
     await this.reloadBundle(source);
-    for (const plugin of this.#plugins.values()) if (plugin.spec.bundle === name && plugin.state.at === 'quarantined') await plugin.resume();
+    for (const plugin of this.#plugins.values())
+      if (plugin.spec.bundle === name && plugin.state.at === 'quarantined') await plugin.resume();
   }
 
   async #reloadNow(source: string): Promise<void> {
@@ -212,11 +231,20 @@ export class Host {
 
   async #addBundle(source: string, copy: boolean): Promise<void> {
     const { runtime, stateFolder } = this.options;
-    const bundle = loadBundle(source, { copies: copy ? join(stateFolder, 'bundles') : undefined, contract: (kind) => this.#contract(kind) });
+    const bundle = loadBundle(source, {
+      copies: copy ? join(stateFolder, 'bundles') : undefined,
+      contract: (kind) => this.#contract(kind),
+    });
     const present = this.#bundles.get(bundle.name);
-    if (present && present.source !== source) throw new BundleError('BUNDLE_UNREADABLE', `${source}: the bundle ${bundle.name} is already loaded from ${present.source}; give one of them another name`);
+    if (present && present.source !== source)
+      throw new BundleError(
+        'BUNDLE_UNREADABLE',
+        `${source}: the bundle ${bundle.name} is already loaded from ${present.source}; give one of them another name`,
+      );
     if (present?.digest === bundle.digest) return;
-    for (const contract of bundle.contracts) if (runtime.contract(contract.kind)) throw new BundleError('BUNDLE_UNREADABLE', `${source}: the kind ${contract.kind} belongs to Muster; choose another name`);
+    for (const contract of bundle.contracts)
+      if (runtime.contract(contract.kind))
+        throw new BundleError('BUNDLE_UNREADABLE', `${source}: the kind ${contract.kind} belongs to Muster; choose another name`);
     const specs = bundle.plugins.map((spec) => this.#adjust(spec));
     this.#refuseTakenNames(bundle, specs);
     for (const contract of bundle.contracts) this.#contracts.set(contract.kind, contract);
@@ -247,7 +275,8 @@ export class Host {
       if (spec.eager && this.#watcher) void plugin.ensure().catch(() => undefined);
     }
     const kept = new Set(specs.map((spec) => `${spec.kind}/${spec.name}`));
-    for (const spec of present?.plugins ?? []) if (!kept.has(`${spec.kind}/${spec.name}`)) this.#removePlugin(spec, 'it is no longer in its bundle');
+    for (const spec of present?.plugins ?? [])
+      if (!kept.has(`${spec.kind}/${spec.name}`)) this.#removePlugin(spec, 'it is no longer in its bundle');
   }
 
   async #removeBundle(bundle: Bundle): Promise<void> {
@@ -274,7 +303,9 @@ export class Host {
     return new Plugin(spec, {
       runtime,
       contract,
-      config: Object.fromEntries(spec.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)])),
+      config: Object.fromEntries(
+        spec.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
+      ),
       stateFolder: spec.needs.state ? join(folder, 'state') : null,
       workFolder: join(folder, 'work'),
       strict,
@@ -298,7 +329,10 @@ export class Host {
     for (const spec of specs) {
       const taken = this.#plugins.get(`${spec.kind}/${spec.name}`);
       if (taken && taken.spec.bundle !== bundle.name) {
-        throw new BundleError('BUNDLE_UNREADABLE', `${bundle.source}: ${spec.kind}/${spec.name} is already provided by the bundle ${taken.spec.bundle}; rename one of them`);
+        throw new BundleError(
+          'BUNDLE_UNREADABLE',
+          `${bundle.source}: ${spec.kind}/${spec.name} is already provided by the bundle ${taken.spec.bundle}; rename one of them`,
+        );
       }
     }
   }
@@ -319,12 +353,18 @@ export class Host {
     if (!contract) return undefined;
     const method = contract.methods.get(name);
     if (method) return method;
-    throw new PluginError('UNKNOWN_METHOD', `the contract of kind ${kind} has no method ${name}; it has ${[...contract.methods.keys()].join(', ')}`);
+    throw new PluginError(
+      'UNKNOWN_METHOD',
+      `the contract of kind ${kind} has no method ${name}; it has ${[...contract.methods.keys()].join(', ')}`,
+    );
   }
 
   #notFound(kind: string, name: string): PluginError {
     const names = this.list(kind).map((listing) => listing.name);
-    return new PluginError('NOT_FOUND', `there is no ${kind} ${name}; ${names.length > 0 ? `there are ${names.join(', ')}` : `no plugin of kind ${kind} is loaded`}`);
+    return new PluginError(
+      'NOT_FOUND',
+      `there is no ${kind} ${name}; ${names.length > 0 ? `there are ${names.join(', ')}` : `no plugin of kind ${kind} is loaded`}`,
+    );
   }
 
   #changed(kind: string): void {

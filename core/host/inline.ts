@@ -44,7 +44,9 @@ export async function startInline(options: StartOptions): Promise<Instance> {
     stop: async (graceMs) => {
       if (expected) return;
       expected = true;
-      await peer.call(lifecycle.shutdown, {}, { deadlineMs: graceMs }).catch((error: Error) => log.warn({}, `shutdown failed: ${error.message}`));
+      await peer
+        .call(lifecycle.shutdown, {}, { deadlineMs: graceMs })
+        .catch((error: Error) => log.warn({}, `shutdown failed: ${error.message}`));
       peer.close(new Error('stopped'));
     },
   };

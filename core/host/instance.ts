@@ -1,12 +1,12 @@
 // One running version of a plugin, whatever its runner.
 
+import type { Contract } from '../protocol/contract.ts';
+import { PluginError } from '../protocol/errors.ts';
 import type { InitializeParams, InitializeResult, Params } from '../protocol/messages.ts';
 import { lifecycle, protocolVersion } from '../protocol/messages.ts';
 import type { CallOptions, Peer } from '../protocol/peer.ts';
-import { PluginError } from '../protocol/errors.ts';
-import type { Contract } from '../protocol/contract.ts';
-import type { Runtime } from './runtime.ts';
 import type { HostLog } from './log.ts';
+import type { Runtime } from './runtime.ts';
 import type { PluginSpec } from './spec.ts';
 
 export type Runner = 'persistent' | 'oneshot' | 'inline';
@@ -62,9 +62,14 @@ export async function initialize(peer: Peer, options: StartOptions): Promise<Ini
     limits: { maxLineBytes: spec.limits.maxLineBytes },
     bytes: { ...runtime.capabilities.bytes, ...contract?.bytes },
   };
-  const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, { deadlineMs: initializeMs })) as Partial<InitializeResult> | null;
+  const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, {
+    deadlineMs: initializeMs,
+  })) as Partial<InitializeResult> | null;
   if (answer?.protocol !== protocolVersion) {
-    throw new PluginError('CONTRACT', `initialize was answered with protocol ${JSON.stringify(answer?.protocol)}; this host speaks ${protocolVersion}`);
+    throw new PluginError(
+      'CONTRACT',
+      `initialize was answered with protocol ${JSON.stringify(answer?.protocol)}; this host speaks ${protocolVersion}`,
+    );
   }
   return answer as InitializeResult;
 }

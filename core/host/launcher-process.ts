@@ -47,7 +47,11 @@ function main(): void {
   process.on('SIGTERM', () => peer.close(new Error('SIGTERM')));
 }
 
-async function run({ command, cwd, env, stdin, maxOutputBytes, graceMs }: RunParams, call: IncomingCall, children: Set<ChildProcess>): Promise<RunResult> {
+async function run(
+  { command, cwd, env, stdin, maxOutputBytes, graceMs }: RunParams,
+  call: IncomingCall,
+  children: Set<ChildProcess>,
+): Promise<RunResult> {
   const [program = '', ...args] = command;
   const child = spawn(program, args, { cwd, env, detached: true, stdio: 'pipe' });
   children.add(child);
@@ -56,7 +60,11 @@ async function run({ command, cwd, env, stdin, maxOutputBytes, graceMs }: RunPar
   const stop = () => void climbStopLadder(child, { graceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
   try {
     const ended = new Promise<{ exitCode: number | null; signal: string | null }>((resolve, reject) => {
-      child.once('error', (error: NodeJS.ErrnoException) => reject(new PluginError('UNAVAILABLE', `${program} could not be started: ${error.message}`, { data: { errno: error.code } })));
+      child.once('error', (error: NodeJS.ErrnoException) =>
+        reject(
+          new PluginError('UNAVAILABLE', `${program} could not be started: ${error.message}`, { data: { errno: error.code } }),
+        ),
+      );
       // Output may still be on its way at `exit`; a grandchild that holds the pipe may keep `close` from ever coming.
       child.once('exit', (exitCode, signal) => {
         const done = () => resolve({ exitCode, signal });

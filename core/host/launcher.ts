@@ -64,7 +64,13 @@ export class Launcher {
   #start(): Running {
     if (this.#running) return this.#running;
     const script = join(distributionRoot(), 'core/host/launcher-process.js');
-    const { process: child } = startChild({ command: [process.execPath, '--max-old-space-size=64', script], env: {}, stdin: 'pipe', output: 'pipe', stderr: 'inherit' });
+    const { process: child } = startChild({
+      command: [process.execPath, '--max-old-space-size=64', script],
+      env: {},
+      stdin: 'pipe',
+      output: 'pipe',
+      stderr: 'inherit',
+    });
     const { stdin, stdout } = child;
     if (!stdin || !stdout) throw new Error('the launcher has no pipes');
     const carrier = new PipeCarrier({ input: stdout, output: stdin, maxLineBytes: Number.MAX_SAFE_INTEGER });

@@ -13,10 +13,36 @@ export interface HostLog {
 }
 
 /** Writes JSON lines to a file descriptor or path; `level` is the lowest that is written. */
-export function createHostLog({ level = 'info', destination = 2 }: { level?: LogLevel | 'fatal' | 'silent'; destination?: number | string } = {}): HostLog & { level: string } {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, pino.destination({ dest: destination, sync: true, mkdir: true }));
+export function createHostLog({
+  level = 'info',
+  destination = 2,
+}: {
+  level?: LogLevel | 'fatal' | 'silent';
+  destination?: number | string;
+} = {}): HostLog & { level: string } {
+  return pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    pino.destination({ dest: destination, sync: true, mkdir: true }),
+  );
 }
 
 export const silentLog: HostLog = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => silentLog };
 
 function nothing(): void {}
+
+/** Readable lines for a person at a terminal: `warning: message`. */
+export function createPlainLog(out: NodeJS.WritableStream, level: LogLevel): HostLog {
+  const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+  const writer = (own: LogLevel, label: string) =>
+    levels.indexOf(own) < levels.indexOf(level)
+      ? nothing
+      : (_fields: object, message: string) => void out.write(`${label}: ${message}\n`);
+  const log: HostLog = {
+    debug: writer('debug', 'debug'),
+    info: writer('info', 'info'),
+    warn: writer('warn', 'warning'),
+    error: writer('error', 'error'),
+    child: () => log,
+  };
+  return log;
+}

@@ -1,7 +1,7 @@
 // A bundle.yaml: text to a checked manifest. Every problem names file, line and path.
 
 import type { ErrorObject } from 'ajv';
-import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml';
+import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml';
 import { type CommandEntry, type Manifest, type PluginEntry, validate } from '#schemas/core/manifest';
 import { nearest } from '../config/nearest.ts';
 
@@ -19,7 +19,9 @@ export class ManifestError extends Error {
   readonly problems: readonly ManifestProblem[];
 
   constructor(problems: readonly ManifestProblem[]) {
-    super(problems.map(({ file, line, path, message }) => `${file}:${line}: ${path === '' ? '' : `${path}: `}${message}`).join('\n'));
+    super(
+      problems.map(({ file, line, path, message }) => `${file}:${line}: ${path === '' ? '' : `${path}: `}${message}`).join('\n'),
+    );
     this.problems = problems;
   }
 }
@@ -32,10 +34,19 @@ export function parseManifest(text: string, file: string): Manifest {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const fail = (located: readonly Located[]): never => {
-    throw new ManifestError(located.map(({ path, message }) => ({ file, line: lineOf(document, lines, path), path: path.join('.'), message })));
+    throw new ManifestError(
+      located.map(({ path, message }) => ({ file, line: lineOf(document, lines, path), path: path.join('.'), message })),
+    );
   };
   if (document.errors.length > 0) {
-    throw new ManifestError(document.errors.map((error) => ({ file, line: error.linePos?.[0].line ?? 1, path: '', message: error.message.split('\n')[0] ?? 'not YAML' })));
+    throw new ManifestError(
+      document.errors.map((error) => ({
+        file,
+        line: error.linePos?.[0].line ?? 1,
+        path: '',
+        message: error.message.split('\n')[0] ?? 'not YAML',
+      })),
+    );
   }
   const value: unknown = document.toJS();
   if (!validate(value)) return fail((validate.errors ?? []).map(explain));
@@ -48,12 +59,24 @@ export function parseManifest(text: string, file: string): Manifest {
 function checkEntry(entry: PluginEntry, at: Path): Located[] {
   const problems: Located[] = [];
   const name = `${entry.kind}/${entry.name}`;
-  if (entry.runner === 'inline' && entry.module === undefined) problems.push({ path: at, message: `${name} is inline and needs \`module: ./file.js\`` });
-  if (entry.runner === 'inline' && entry.command !== undefined) problems.push({ path: [...at, 'command'], message: `${name} is inline and has no command; use \`runner: persistent\`, or remove it` });
-  if (entry.runner === 'oneshot' && entry.command === undefined) problems.push({ path: at, message: `${name} is oneshot and needs \`command: [program, argument …]\`` });
-  if (entry.runner === 'persistent' && (entry.command === undefined) === (entry.module === undefined)) problems.push({ path: at, message: `${name} is persistent and needs either \`command\` or \`module\`` });
-  const files = [...(entry.command ?? []).filter((part) => part.startsWith('./')), ...(entry.module ? [entry.module] : []), ...Object.values(entry.resources ?? {})];
-  for (const path of files) if (path.split('/').includes('..')) problems.push({ path: at, message: `${path} leaves the bundle's folder` });
+  if (entry.runner === 'inline' && entry.module === undefined)
+    problems.push({ path: at, message: `${name} is inline and needs \`module: ./file.js\`` });
+  if (entry.runner === 'inline' && entry.command !== undefined)
+    problems.push({
+      path: [...at, 'command'],
+      message: `${name} is inline and has no command; use \`runner: persistent\`, or remove it`,
+    });
+  if (entry.runner === 'oneshot' && entry.command === undefined)
+    problems.push({ path: at, message: `${name} is oneshot and needs \`command: [program, argument …]\`` });
+  if (entry.runner === 'persistent' && (entry.command === undefined) === (entry.module === undefined))
+    problems.push({ path: at, message: `${name} is persistent and needs either \`command\` or \`module\`` });
+  const files = [
+    ...(entry.command ?? []).filter((part) => part.startsWith('./')),
+    ...(entry.module ? [entry.module] : []),
+    ...Object.values(entry.resources ?? {}),
+  ];
+  for (const path of files)
+    if (path.split('/').includes('..')) problems.push({ path: at, message: `${path} leaves the bundle's folder` });
   return problems;
 }
 
@@ -84,13 +107,14 @@ function explain(error: ErrorObject): Located {
   return { path, message: `${error.message ?? 'is not valid'}${allowed}` };
 }
 
+// biome-ignore format: a list of words
 const knownKeys = {
   bundle: 0, version: 0, description: 0, license: 0, author: 0, homepage: 0, files: 0, contracts: 0, config: 0, plugins: 0,
   kind: 0, name: 0, runner: 0, command: 0, module: 0, start: 0, resources: 0, needs: 0, limits: 0, commands: 0,
   concurrency: 0, queue: 0, deadlineMs: 0, idleMs: 0, graceMs: 0, maxLineBytes: 0,
   bus: 0, announce: 0, process: 0, env: 0, events: 0, timers: 0, metrics: 0, terminal: 0, host: 0, hosts: 0, state: 0,
-  keys: 0, uses: 0, connections: 0, open: 0, publish: 0, subscribe: 0, emit: 0,
-}; // biome-ignore format: a list of words
+  keys: 0, uses: 0, project: 0, serves: 0, connections: 0, open: 0, publish: 0, subscribe: 0, emit: 0,
+};
 
 /** The line of the node at a path, or of the nearest one above it that exists. */
 function lineOf(document: Document, lines: LineCounter, path: Path): number {

@@ -61,7 +61,9 @@ async function runOnce(method: string, params: Params, call: CallOptions, option
     .catch(async (error: unknown) => {
       if (!(error instanceof PluginError) || error.data.errno === undefined) throw error;
       const problem = `${spec.kind}/${spec.name} could not be started: ${error.message}`;
-      throw new PluginError('UNAVAILABLE', await explainFailedStart({ command: spec.command, path: environment.PATH, problem }), { cause: error });
+      throw new PluginError('UNAVAILABLE', await explainFailedStart({ command: spec.command, path: environment.PATH, problem }), {
+        cause: error,
+      });
     });
   for (const line of result.stderr.split('\n')) if (line !== '') logLine(line, log);
   return decodeBytes(readResult(result, options), pathsOf(bytes, method, 'result'));
@@ -69,12 +71,19 @@ async function runOnce(method: string, params: Params, call: CallOptions, option
 
 function readResult(result: RunResult, { spec }: PersistentOptions): unknown {
   const name = `${spec.kind}/${spec.name}`;
-  if (result.tooLarge) throw new PluginError('TOO_LARGE', `${name} printed more than ${spec.limits.maxLineBytes} bytes; hand larger data over in a file`);
+  if (result.tooLarge)
+    throw new PluginError(
+      'TOO_LARGE',
+      `${name} printed more than ${spec.limits.maxLineBytes} bytes; hand larger data over in a file`,
+    );
   if (result.exitCode !== 0) throw failure(result, name);
   try {
     return JSON.parse(result.stdout) as unknown;
   } catch {
-    throw new PluginError('CONTRACT', `${name} printed no JSON on stdout but: ${result.stdout.slice(0, 80)}; a oneshot prints one JSON value and nothing else`);
+    throw new PluginError(
+      'CONTRACT',
+      `${name} printed no JSON on stdout but: ${result.stdout.slice(0, 80)}; a oneshot prints one JSON value and nothing else`,
+    );
   }
 }
 
@@ -82,9 +91,16 @@ function failure({ exitCode, signal, stderr }: RunResult, name: string): PluginE
   const lastLine = stderr.trimEnd().split('\n').at(-1) ?? '';
   const body = lastLine.startsWith('{') ? parse(lastLine) : undefined;
   if (typeof body?.message === 'string') {
-    return fromErrorBody({ code: typeof body.code === 'number' ? body.code : -32603, message: body.message, ...(typeof body.data === 'object' && body.data !== null && { data: body.data as Params }) });
+    return fromErrorBody({
+      code: typeof body.code === 'number' ? body.code : -32603,
+      message: body.message,
+      ...(typeof body.data === 'object' && body.data !== null && { data: body.data as Params }),
+    });
   }
-  return new PluginError('INTERNAL', lastLine || `${name} ${signal ? `was ended by ${signal}` : `exited with ${exitCode}`} and said nothing on stderr`);
+  return new PluginError(
+    'INTERNAL',
+    lastLine || `${name} ${signal ? `was ended by ${signal}` : `exited with ${exitCode}`} and said nothing on stderr`,
+  );
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

@@ -24,7 +24,10 @@ export interface PersistentOptions extends StartOptions {
 
 export async function startPersistent(options: PersistentOptions): Promise<Instance> {
   const { spec, runtime, log } = options;
-  const command = spec.moduleUrl === undefined ? spec.command : [process.execPath, join(runtime.root, 'core/sdk/typescript/run.js'), fileURLToPath(spec.moduleUrl)];
+  const command =
+    spec.moduleUrl === undefined
+      ? spec.command
+      : [process.execPath, join(runtime.root, 'core/sdk/typescript/run.js'), fileURLToPath(spec.moduleUrl)];
   const env = childEnvironment(spec, options.workFolder, process.env);
   mkdirSync(options.workFolder, { recursive: true, mode: 0o700 });
   const started = startChild({ command, cwd: spec.folder, env, stdin: 'pipe', output: 'pipe' });
@@ -43,7 +46,10 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     onViolation: (what) => {
       log.warn({ violation: noise.count + 1 }, `plugin ${what}`);
       if (!noise.add(what)) return;
-      log.error({}, `stopped after ${maxViolations} violations of the protocol; stdout belongs to the protocol, prints belong on stderr`);
+      log.error(
+        {},
+        `stopped after ${maxViolations} violations of the protocol; stdout belongs to the protocol, prints belong on stderr`,
+      );
       end.expect('it broke the protocol too often', false);
       peer.close(new Error('it broke the protocol too often'));
     },
@@ -60,9 +66,22 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     end.expect('it did not start', true);
     await climbStopLadder(child, { graceMs: 200 });
     const failed = { command, path: env.PATH, problem: `${spec.kind}/${spec.name} did not start: ${(error as Error).message}` };
-    throw new PluginError('UNAVAILABLE', await explainFailedStart({ ...failed, exitCode: child.exitCode, signal: child.signalCode, firstStdout: noise.first, stderr: lastStderr }), { cause: error });
+    throw new PluginError(
+      'UNAVAILABLE',
+      await explainFailedStart({
+        ...failed,
+        exitCode: child.exitCode,
+        signal: child.signalCode,
+        firstStdout: noise.first,
+        stderr: lastStderr,
+      }),
+      { cause: error },
+    );
   }
-  carrier.agree({ maxLineBytes: answer.limits?.maxLineBytes, bytes: { ...runtime.capabilities.bytes, ...options.contract?.bytes } });
+  carrier.agree({
+    maxLineBytes: answer.limits?.maxLineBytes,
+    bytes: { ...runtime.capabilities.bytes, ...options.contract?.bytes },
+  });
   return {
     runner: 'persistent',
     pid: child.pid,

@@ -126,7 +126,8 @@ export class Plugin {
    */
   call(method: string, params: Params, options: CallOptions): Promise<unknown> {
     const live = this.#live;
-    if (live?.instance.alive && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return this.#run(live, method, params, options);
+    if (live?.instance.alive && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0)
+      return this.#run(live, method, params, options);
     return this.#callQueued(method, params, options);
   }
 
@@ -224,7 +225,11 @@ export class Plugin {
     const { queue } = live.spec.limits;
     if (this.#waiters.length >= queue) {
       const retryAfterMs = Math.ceil(Math.max(10, this.statistics.latency()?.p50 ?? 10));
-      throw new PluginError('BUSY', `${this.name} has ${live.inFlight} calls under way and ${queue} waiting; try again in ${retryAfterMs} ms`, { data: { retryAfterMs } });
+      throw new PluginError(
+        'BUSY',
+        `${this.name} has ${live.inFlight} calls under way and ${queue} waiting; try again in ${retryAfterMs} ms`,
+        { data: { retryAfterMs } },
+      );
     }
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
@@ -242,8 +247,14 @@ export class Plugin {
         this.#waiters.splice(at, 1);
         reject(error);
       };
-      if (deadlineMs !== undefined) timer = setTimeout(() => leave(new PluginError('DEADLINE', `a call waited too long for its turn in ${this.name}`)), deadlineMs);
-      signal?.addEventListener('abort', () => leave(new PluginError('CANCELLED', 'cancelled while it waited for its turn')), { once: true });
+      if (deadlineMs !== undefined)
+        timer = setTimeout(
+          () => leave(new PluginError('DEADLINE', `a call waited too long for its turn in ${this.name}`)),
+          deadlineMs,
+        );
+      signal?.addEventListener('abort', () => leave(new PluginError('CANCELLED', 'cancelled while it waited for its turn')), {
+        once: true,
+      });
     });
   }
 
@@ -287,11 +298,17 @@ export class Plugin {
   async #startCurrent(deadlineMs: number): Promise<Live> {
     const state = this.#state;
     if (state.at === 'quarantined') {
-      throw new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${state.reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`);
+      throw new PluginError(
+        'UNAVAILABLE',
+        `${this.name} is quarantined: ${state.reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
+      );
     }
     if (state.at === 'backoff') {
       const left = state.until - Date.now();
-      if (left > Math.min(deadlineMs, worthWaitingMs)) throw new PluginError('UNAVAILABLE', `${this.name} starts again in ${left} ms: ${state.reason}`, { data: { retryAfterMs: left } });
+      if (left > Math.min(deadlineMs, worthWaitingMs))
+        throw new PluginError('UNAVAILABLE', `${this.name} starts again in ${left} ms: ${state.reason}`, {
+          data: { retryAfterMs: left },
+        });
       if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
     }
     this.#setState({ at: 'starting', since: Date.now() });
@@ -319,16 +336,33 @@ export class Plugin {
         else this.declarations.stage(staged, type, id, contents, open);
       },
     };
-    const options: PersistentOptions = { ...this.#options, spec, onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call) };
+    const options: PersistentOptions = {
+      ...this.#options,
+      spec,
+      onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call),
+    };
     const instance = await startByRunner(options);
-    live = { spec, instance, staged, current: false, inFlight: 0, deliveries: 0, lastUsed: performance.now(), failedPings: 0, ticker: undefined, onQuiet: undefined };
+    live = {
+      spec,
+      instance,
+      staged,
+      current: false,
+      inFlight: 0,
+      deliveries: 0,
+      lastUsed: performance.now(),
+      failedPings: 0,
+      ticker: undefined,
+      onQuiet: undefined,
+    };
     const started = live;
     try {
       if (instance.activates) await instance.call(lifecycle.activate, {}, { deadlineMs: activateMs });
       if (instance.runner !== 'oneshot') await instance.call(lifecycle.ping, {}, { deadlineMs: pingMs });
     } catch (error) {
       await this.#end(started, 'it did not become ready');
-      throw new PluginError('UNAVAILABLE', `${spec.kind}/${spec.name} did not become ready: ${(error as Error).message}`, { cause: error });
+      throw new PluginError('UNAVAILABLE', `${spec.kind}/${spec.name} did not become ready: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     void instance.ended.then((end) => this.#ended(started, end));
     return started;
@@ -348,7 +382,8 @@ export class Plugin {
       this.#live = live;
       this.#spec = spec;
       clearTimeout(this.#forget);
-      if (live.instance.runner === 'persistent') live.ticker = setInterval(() => this.#tick(live), Math.min(pingEveryMs, spec.limits.idleMs)).unref();
+      if (live.instance.runner === 'persistent')
+        live.ticker = setInterval(() => this.#tick(live), Math.min(pingEveryMs, spec.limits.idleMs)).unref();
       this.#setState({ at: 'ready', since: Date.now() });
     } catch (error) {
       await this.#end(live, 'its declarations could not be made');
@@ -377,7 +412,9 @@ export class Plugin {
         live.failedPings += 1;
         if (live.failedPings < maxFailedPings || this.#live !== live) return;
         this.log.error({}, `${this.name} did not answer ${maxFailedPings} pings in a row and is restarted`);
-        void live.instance.stop(live.spec.limits.graceMs).then(() => this.#ended(live, { expected: false, reason: 'it did not answer pings' }));
+        void live.instance
+          .stop(live.spec.limits.graceMs)
+          .then(() => this.#ended(live, { expected: false, reason: 'it did not answer pings' }));
       },
     );
   }
@@ -398,9 +435,13 @@ export class Plugin {
     const plan = planRestart(this.#crashes, now, Math.random);
     if (plan.do === 'quarantine') {
       this.#setState({ at: 'quarantined', reason: `${plan.crashes} ends within a minute, the last one: ${reason}` });
-      this.log.error({}, `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`);
+      this.log.error(
+        {},
+        `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
+      );
       void this.declarations.close();
-      for (const waiter of this.#waiters.splice(0)) waiter.reject(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
+      for (const waiter of this.#waiters.splice(0))
+        waiter.reject(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
       return;
     }
     this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
@@ -459,4 +500,3 @@ async function quiet(live: Live, limitMs: number, done: () => boolean): Promise<
   }
   live.onQuiet = undefined;
 }
-

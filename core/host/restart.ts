@@ -5,7 +5,9 @@ const maxCrashes = 5;
 const baseDelayMs = 100;
 const maxDelayMs = 10_000;
 
-export type RestartPlan = { readonly do: 'quarantine'; readonly crashes: number } | { readonly do: 'restart'; readonly afterMs: number };
+export type RestartPlan =
+  | { readonly do: 'quarantine'; readonly crashes: number }
+  | { readonly do: 'restart'; readonly afterMs: number };
 
 /** @param crashes times of all crashes in milliseconds, the last one included */
 export function planRestart(crashes: readonly number[], now: number, random: () => number): RestartPlan {

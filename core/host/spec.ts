@@ -56,7 +56,9 @@ export interface SpecSource {
 export function createSpec(source: SpecSource, entry: PluginEntry, contract: Contract | undefined): PluginSpec {
   const { manifest, folder, digest } = source;
   const limits = entry.limits ?? {};
-  const fromContract = Math.min(...[...(contract?.methods.values() ?? [])].map((method) => method.concurrency ?? Number.POSITIVE_INFINITY));
+  const fromContract = Math.min(
+    ...[...(contract?.methods.values() ?? [])].map((method) => method.concurrency ?? Number.POSITIVE_INFINITY),
+  );
   const byRunner = entry.runner === 'oneshot' ? defaults.oneshotConcurrency : defaults.concurrency;
   return {
     bundle: manifest.bundle,
@@ -69,7 +71,9 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
     command: (entry.command ?? []).map((part) => inside(folder, part)),
     moduleUrl: entry.module === undefined ? undefined : pathToFileURL(join(folder, entry.module)).href,
     eager: entry.start === 'eager',
-    resources: Object.fromEntries(Object.entries(entry.resources ?? {}).map(([name, file]) => [name, source.resources.get(file)])),
+    resources: Object.fromEntries(
+      Object.entries(entry.resources ?? {}).map(([name, file]) => [name, source.resources.get(file)]),
+    ),
     needs: entry.needs ?? {},
     limits: {
       concurrency: limits.concurrency ?? (Number.isFinite(fromContract) ? fromContract : byRunner),

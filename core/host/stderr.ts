@@ -16,7 +16,11 @@ export function logStderr(stream: Readable, log: HostLog): readonly string[] {
     if (last.length > kept) last.shift();
     logLine(line, log);
   };
-  const reader = new LineReader({ maxLineBytes: maxLogLineBytes, onLine, onOversized: (start) => onLine(`${start}… (the rest of this line, over ${maxLogLineBytes} bytes, was left out)`) });
+  const reader = new LineReader({
+    maxLineBytes: maxLogLineBytes,
+    onLine,
+    onOversized: (start) => onLine(`${start}… (the rest of this line, over ${maxLogLineBytes} bytes, was left out)`),
+  });
   stream.on('data', (chunk: Buffer) => reader.push(chunk));
   stream.on('end', () => reader.push(Buffer.from('\n')));
   stream.on('error', () => undefined);

@@ -15,7 +15,11 @@ export interface Leaving {
  * pipes must not hold us, then ends what is left of the group.
  */
 export async function climbStopLadder(child: ChildProcess, { graceMs, ask }: Leaving): Promise<void> {
-  const steps = [ask ?? (() => child.stdin?.end()), () => signalGroup(child.pid, 'SIGTERM'), () => signalGroup(child.pid, 'SIGKILL')];
+  const steps = [
+    ask ?? (() => child.stdin?.end()),
+    () => signalGroup(child.pid, 'SIGTERM'),
+    () => signalGroup(child.pid, 'SIGKILL'),
+  ];
   for (const step of steps) {
     if (hasEnded(child)) break;
     const exit = once(child, 'exit', { signal: AbortSignal.timeout(graceMs) });

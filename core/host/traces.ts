@@ -32,12 +32,22 @@ export class Traces {
     const time = Date.now();
     const started = performance.now();
     const tell = (outcome: string, message: string | null) => {
-      const entry = { time, plugin, method, trace: options.trace ?? null, depth: options.depth ?? 0, ms: Math.round((performance.now() - started) * 1000) / 1000, outcome, message };
+      const entry = {
+        time,
+        plugin,
+        method,
+        trace: options.trace ?? null,
+        depth: options.depth ?? 0,
+        ms: Math.round((performance.now() - started) * 1000) / 1000,
+        outcome,
+        message,
+      };
       for (const watcher of this.#watchers) watcher(entry);
     };
     answer.then(
       () => tell('ok', null),
-      (error: unknown) => tell(error instanceof PluginError ? error.code : 'INTERNAL', error instanceof Error ? error.message : String(error)),
+      (error: unknown) =>
+        tell(error instanceof PluginError ? error.code : 'INTERNAL', error instanceof Error ? error.message : String(error)),
     );
     return answer;
   }

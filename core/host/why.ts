@@ -4,8 +4,15 @@ import type { Host } from './host.ts';
 
 /** @param name `kind/name`, a plugin's name, or a bundle's name or folder */
 export function whyNotActive(host: Host, name: string): string {
-  const listings = host.list().filter((listing) => `${listing.kind}/${listing.name}` === name || listing.name === name || listing.bundle === name);
-  const problems = host.problems.filter((problem) => problem.bundle === name || problem.bundle.endsWith(`/${name}`) || listings.some((listing) => listing.bundle === problem.bundle));
+  const listings = host
+    .list()
+    .filter((listing) => `${listing.kind}/${listing.name}` === name || listing.name === name || listing.bundle === name);
+  const problems = host.problems.filter(
+    (problem) =>
+      problem.bundle === name ||
+      problem.bundle.endsWith(`/${name}`) ||
+      listings.some((listing) => listing.bundle === problem.bundle),
+  );
   const lines = problems.map((problem) => `The bundle ${problem.bundle} could not be loaded: ${problem.message}`);
   for (const { kind, name: plugin, state, reason, bundle } of listings) {
     const what = `${kind}/${plugin} of the bundle ${bundle}`;

@@ -54,6 +54,8 @@ async function build(log) {
   await compileSchemas(root);
   run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root]);
   for (const dir of sourceDirs) copyAssets(dir);
+  const { gatherCommands } = await import('../cli/manifest-commands.mjs');
+  gatherCommands(join(root, '.build'));
   writeFileSync(stamp, '');
 }
 

@@ -27,7 +27,10 @@ export default definePlugin({
   version: '1.0.0',
   create: (host) => {
     const log = new AuditLog(host);
-    return { methods: { 'auditor/record': ({ records }: { records: readonly AuditRecord[] }) => log.append(records) }, shutdown: () => log.drained() };
+    return {
+      methods: { 'auditor/record': ({ records }: { records: readonly AuditRecord[] }) => log.append(records) },
+      shutdown: () => log.drained(),
+    };
   },
 });
 

@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { type Decision, decide, parseGroups, parsePolicy, type Policy } from '../wire/policy.ts';
+import { type Decision, decide, type Policy, parseGroups, parsePolicy } from '../wire/policy.ts';
 
 interface Config {
   readonly 'plugin.actionpolicy.allow_unconfigured'?: boolean;
@@ -27,7 +27,9 @@ export default definePlugin({
     const policies = new Policies(host, configFile === null ? undefined : join(dirname(configFile), 'policies'));
     return {
       methods: {
-        'authorizer/authorize': ({ requests }: { requests: readonly AuthorizeRequest[] }) => ({ decisions: requests.map((request) => policies.decide(request)) }),
+        'authorizer/authorize': ({ requests }: { requests: readonly AuthorizeRequest[] }) => ({
+          decisions: requests.map((request) => policies.decide(request)),
+        }),
       },
     };
   },
@@ -48,7 +50,11 @@ class Policies {
   decide({ agent, action, caller, facts = {}, classes = [] }: AuthorizeRequest): Decision {
     try {
       const policy = this.#policy(agent);
-      if (!policy) return { allowed: false, reason: `there is no policy for the agent ${agent}${this.#folder ? ` in ${this.#folder}` : ', since there is no configuration file'}` };
+      if (!policy)
+        return {
+          allowed: false,
+          reason: `there is no policy for the agent ${agent}${this.#folder ? ` in ${this.#folder}` : ', since there is no configuration file'}`,
+        };
       const groups = this.#load('groups', parseGroups) ?? new Map<string, readonly string[]>();
       const decision = decide(policy.value, { caller, action, facts, classes, groups });
       return { allowed: decision.allowed, reason: `${policy.name}: ${decision.reason}` };
@@ -58,7 +64,9 @@ class Policies {
   }
 
   #policy(agent: string): { name: string; value: Policy } | undefined {
-    const shared = this.#config['plugin.actionpolicy.enable_default'] ? [this.#config['plugin.actionpolicy.default_name'] ?? 'default'] : [];
+    const shared = this.#config['plugin.actionpolicy.enable_default']
+      ? [this.#config['plugin.actionpolicy.default_name'] ?? 'default']
+      : [];
     for (const name of [agent, ...shared]) {
       const file = `${name}.policy`;
       const value = /^[\w.-]+$/.test(name) ? this.#load(file, (text) => this.#parse(file, text)) : undefined;

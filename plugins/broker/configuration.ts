@@ -10,7 +10,14 @@ export interface BrokerPlan {
   readonly writeDeadlineMs: number;
   readonly store?: string | undefined;
   readonly system?: { readonly user: string; readonly password: string } | undefined;
-  readonly cluster?: { readonly port: number; readonly peers: readonly string[]; readonly user?: string | undefined; readonly password?: string | undefined } | undefined;
+  readonly cluster?:
+    | {
+        readonly port: number;
+        readonly peers: readonly string[];
+        readonly user?: string | undefined;
+        readonly password?: string | undefined;
+      }
+    | undefined;
 }
 
 const maxConnections = 50_000;
@@ -41,7 +48,8 @@ export function brokerConfiguration(plan: BrokerPlan): string {
 }
 
 function clusterBlock({ port, peers, user, password }: NonNullable<BrokerPlan['cluster']>, tlsBlock: string): string {
-  const login = user !== undefined && password !== undefined ? ` authorization { user: ${quote(user)}, password: ${quote(password)} }` : '';
+  const login =
+    user !== undefined && password !== undefined ? ` authorization { user: ${quote(user)}, password: ${quote(password)} }` : '';
   return `cluster { name: "CHORIA", port: ${port}, routes: [${peers.map(quote).join(', ')}], tls ${tlsBlock}${login} }`;
 }
 

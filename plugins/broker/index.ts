@@ -60,7 +60,10 @@ class Broker {
   }
 
   async start(): Promise<void> {
-    const [info, identity] = await Promise.all([this.#host.control.info(), this.#host.plugins.call('security', 'x509', 'security/identity', { role: 'server' })]);
+    const [info, identity] = await Promise.all([
+      this.#host.control.info(),
+      this.#host.plugins.call('security', 'x509', 'security/identity', { role: 'server' }),
+    ]);
     const { tls } = identity as { tls: BrokerPlan['tls'] };
     const program = findNatsServer(process.env, info.root ?? '');
     const folder = this.#host.stateFolder ?? '.';
@@ -87,7 +90,11 @@ class Broker {
   async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
     const healthy = await this.#isHealthy();
     const port = this.#config['plugin.choria.network.client_port'];
-    return { healthy, summary: healthy ? `nats-server listens on port ${port}` : `nats-server does not answer: ${this.#lastLine}`, details: { port } };
+    return {
+      healthy,
+      summary: healthy ? `nats-server listens on port ${port}` : `nats-server does not answer: ${this.#lastLine}`,
+      details: { port },
+    };
   }
 
   #plan(tls: BrokerPlan['tls']): BrokerPlan {
@@ -108,7 +115,12 @@ class Broker {
       cluster:
         clusterPort === 0
           ? undefined
-          : { port: clusterPort, peers: config['plugin.choria.network.peers'] ?? [], user: config['plugin.choria.network.peer_user'], password: config['plugin.choria.network.peer_password'] },
+          : {
+              port: clusterPort,
+              peers: config['plugin.choria.network.peers'] ?? [],
+              user: config['plugin.choria.network.peer_user'],
+              password: config['plugin.choria.network.peer_password'],
+            },
     };
   }
 
@@ -123,7 +135,9 @@ class Broker {
   #exited(exitCode: number | null, signal: string | null): void {
     if (this.#stopping) return;
     if (Date.now() - this.#startedAt > stableMs) this.#backoffMs = firstBackoffMs;
-    this.#host.log.error(`nats-server ended (${signal ?? `exit ${exitCode}`}) and is started again in ${this.#backoffMs} ms; its last words: ${this.#lastLine}`);
+    this.#host.log.error(
+      `nats-server ended (${signal ?? `exit ${exitCode}`}) and is started again in ${this.#backoffMs} ms; its last words: ${this.#lastLine}`,
+    );
     setTimeout(() => {
       if (!this.#stopping) this.#launch().catch((error: Error) => this.#host.log.error(error.message));
     }, this.#backoffMs);
@@ -148,7 +162,8 @@ class Broker {
       }
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
-    if (!this.#stopping) this.#host.log.error(`nats-server did not become healthy within ${readyMs} ms; its last words: ${this.#lastLine}`);
+    if (!this.#stopping)
+      this.#host.log.error(`nats-server did not become healthy within ${readyMs} ms; its last words: ${this.#lastLine}`);
   }
 
   async #isHealthy(): Promise<boolean> {
@@ -163,7 +178,10 @@ class Broker {
     const port = this.#config['plugin.choria.network.client_port'];
     const host = this.#config['plugin.choria.network.listen_address'];
     if (ours || (await isFree(port, host))) return;
-    throw new PluginError('UNAVAILABLE', `port ${port} is taken by another program; choose another with plugin.choria.network.client_port`);
+    throw new PluginError(
+      'UNAVAILABLE',
+      `port ${port} is taken by another program; choose another with plugin.choria.network.client_port`,
+    );
   }
 }
 

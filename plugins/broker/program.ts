@@ -13,7 +13,10 @@ export function findNatsServer(environment: NodeJS.ProcessEnv, distribution: str
   ];
   const found = candidates.find(isExecutable);
   if (found) return found;
-  throw new PluginError('UNAVAILABLE', 'no nats-server was found; install it (for instance `apt-get install nats-server`), or set NATS_SERVER to its path');
+  throw new PluginError(
+    'UNAVAILABLE',
+    'no nats-server was found; install it (for instance `apt-get install nats-server`), or set NATS_SERVER to its path',
+  );
 }
 
 function isExecutable(path: string): boolean {

@@ -27,15 +27,26 @@ class Abort extends Error {}
 /** What the fleet server announces. */
 export function builtinAgents(): AnnouncedPlugin[] {
   return ['rpcutil', 'choria_util', 'muster'].map((name) => {
-    const ddl = JSON.parse(readFileSync(new URL(`../../ddl/agents/${name}.json`, import.meta.url), 'utf8')) as { metadata: { description: string; version: string } };
+    const ddl = JSON.parse(readFileSync(new URL(`../../ddl/agents/${name}.json`, import.meta.url), 'utf8')) as {
+      metadata: { description: string; version: string };
+    };
     return { kind: 'agent', name, description: ddl.metadata.description, version: ddl.metadata.version, resources: { ddl } };
   });
 }
 
 /** `agent/invoke` for these agents. */
-export async function invokeBuiltin(params: { agent: string; action: string; data: unknown }, _call: Call, parts: BuiltinParts): Promise<Omit<RpcReply, 'action'>> {
+export async function invokeBuiltin(
+  params: { agent: string; action: string; data: unknown },
+  _call: Call,
+  parts: BuiltinParts,
+): Promise<Omit<RpcReply, 'action'>> {
   const action = actions[params.agent]?.[params.action];
-  if (!action) return { statuscode: statusCodes.unknownAction, statusmsg: `Unknown action ${params.action} for agent ${params.agent}`, data: {} };
+  if (!action)
+    return {
+      statuscode: statusCodes.unknownAction,
+      statusmsg: `Unknown action ${params.action} for agent ${params.agent}`,
+      data: {},
+    };
   try {
     return { statuscode: statusCodes.ok, statusmsg: 'OK', data: await action((params.data ?? {}) as Input, parts) };
   } catch (error) {
@@ -96,8 +107,20 @@ const choriaUtil: Readonly<Record<string, Action>> = {
       connector: 'choria',
       client_version: info.version,
       client_flavour: `muster nats.js ${info.node ?? ''}`.trim(),
-      client_options: { servers: brokerUrls(config['plugin.choria.middleware_hosts']), name: connection.name ?? '', secure: true, allow_reconnect: true, max_reconnect_attempts: -1 },
-      client_stats: { in_msgs: connection.inMessages, out_msgs: connection.outMessages, in_bytes: connection.inBytes, out_bytes: connection.outBytes, reconnects: connection.reconnects },
+      client_options: {
+        servers: brokerUrls(config['plugin.choria.middleware_hosts']),
+        name: connection.name ?? '',
+        secure: true,
+        allow_reconnect: true,
+        max_reconnect_attempts: -1,
+      },
+      client_stats: {
+        in_msgs: connection.inMessages,
+        out_msgs: connection.outMessages,
+        in_bytes: connection.inBytes,
+        out_bytes: connection.outBytes,
+        reconnects: connection.reconnects,
+      },
       connected_server: connection.server ?? '',
       facter_domain: '',
       facter_command: '',
@@ -124,10 +147,11 @@ const muster: Readonly<Record<string, Action>> = {
   why: ({ requestid }, { outcomes, identity }) => {
     const told = outcomes.why(text(requestid));
     const last = told.at(-1);
-    const reason = last ? last.reason : `no request with this id reached ${identity} in the last ${2048} that it remembers, or its message could not be verified (the log says so)`;
+    const reason = last
+      ? last.reason
+      : `no request with this id reached ${identity} in the last ${2048} that it remembers, or its message could not be verified (the log says so)`;
     return { outcome: last?.outcome ?? 'unknown', reason, history: told };
   },
 };
 
 const actions: Readonly<Record<string, Readonly<Record<string, Action>>>> = { rpcutil, choria_util: choriaUtil, muster };
-

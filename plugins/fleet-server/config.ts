@@ -10,7 +10,6 @@ export interface NodeConfig {
   readonly rpcauthorization: boolean;
   readonly rpcauthprovider: string;
   readonly rpcaudit: boolean;
-  readonly loglevel: string;
   readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.nats.user'?: string;

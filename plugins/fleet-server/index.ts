@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { lifecycleEvent, lifecycleSubject, type LifecycleType, readLifecycleEvent } from '../wire/lifecycle.ts';
+import { type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { broadcastSubject, fitsSubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
@@ -58,12 +58,22 @@ class FleetServer {
 
   async start(): Promise<void> {
     const host = this.#host;
-    const { identity, certname, tls } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'server' })) as { identity: string; certname: string; tls: object };
-    for (const name of [identity, ...this.#config.collectives]) if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
+    const { identity, certname, tls } = (await host.plugins.call('security', 'x509', 'security/identity', {
+      role: 'server',
+    })) as { identity: string; certname: string; tls: object };
+    for (const name of [identity, ...this.#config.collectives])
+      if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
     await this.#connect(certname, tls);
     const info = await host.control.info();
-    const { host: _host, ...shared } = { host, identity, config: this.#config, agents: this.#agents, files: this.#files, outcomes: this.#outcomes };
+    const { host: _host, ...shared } = {
+      host,
+      identity,
+      config: this.#config,
+      agents: this.#agents,
+      files: this.#files,
+      outcomes: this.#outcomes,
+    };
     this.#builtin = { host, ...shared, info };
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, server: () => this.#server });
     await host.announce.set(builtinAgents());
@@ -71,7 +81,8 @@ class FleetServer {
     await this.#watchNamesakes();
     await this.#subscribe('node', (collective) => nodeSubject(collective, identity));
     await this.#subscribe('agent:discovery', (collective) => broadcastSubject(collective, 'discovery'));
-    for (const { name } of builtinAgents()) await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
+    for (const { name } of builtinAgents())
+      await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     await this.#agentsChanged();
     await host.timers.set({ id: 'started', afterMs: 0 }, () => this.#started());
     await host.timers.set({ id: 'alive', everyMs: aliveMs, splayMs: aliveSplayMs }, () => this.#emit('alive'));
@@ -85,7 +96,11 @@ class FleetServer {
 
   async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
     const { connected, server } = await this.#host.bus.info(connection);
-    return { healthy: connected, summary: connected ? `connected to ${server}` : 'not connected to a broker', details: { identity: this.#identity, ...this.#outcomes.counters } };
+    return {
+      healthy: connected,
+      summary: connected ? `connected to ${server}` : 'not connected to a broker',
+      details: { identity: this.#identity, ...this.#outcomes.counters },
+    };
   }
 
   async invoke(params: { agent: string; action: string; data: unknown }, call: Call): Promise<unknown> {
@@ -136,26 +151,43 @@ class FleetServer {
 
   /** A second node of this name would answer as well: its start-up event gives it away. */
   async #watchNamesakes(): Promise<void> {
-    await this.#host.bus.subscribe({ connection, id: 'namesakes', subject: lifecycleSubject('startup', component) }, ({ payload }) => {
-      const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
-      if (told?.event.identity === this.#identity && told.event.id !== this.#startupId) {
-        this.#host.log.error(`another node with the identity ${this.#identity} started; give each node an identity of its own`, { event: told.event.id });
-      }
-    });
+    await this.#host.bus.subscribe(
+      { connection, id: 'namesakes', subject: lifecycleSubject('startup', component) },
+      ({ payload }) => {
+        const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
+        if (told?.event.identity === this.#identity && told.event.id !== this.#startupId) {
+          this.#host.log.error(
+            `another node with the identity ${this.#identity} started; give each node an identity of its own`,
+            { event: told.event.id },
+          );
+        }
+      },
+    );
   }
 
   async #started(): Promise<void> {
     this.#server = (await this.#host.bus.info(connection)).server;
     await this.#emit('startup');
-    this.#host.log.info(`node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`);
+    this.#host.log.info(
+      `node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`,
+    );
   }
 
   async #emit(type: LifecycleType): Promise<void> {
     const { version } = await this.#host.control.info();
-    const event = lifecycleEvent(type, { identity: this.#identity, component, now: new Date(), ...(type !== 'shutdown' && { version }) });
+    const event = lifecycleEvent(type, {
+      identity: this.#identity,
+      component,
+      now: new Date(),
+      ...(type !== 'shutdown' && { version }),
+    });
     if (type === 'startup') this.#startupId = event.data.id;
     const body = this.#config['plugin.choria.legacy_lifecycle_format'] ? event.data : event;
-    await this.#host.bus.publish({ connection, subject: lifecycleSubject(type, component), payload: Buffer.from(JSON.stringify(body)) });
+    await this.#host.bus.publish({
+      connection,
+      subject: lifecycleSubject(type, component),
+      payload: Buffer.from(JSON.stringify(body)),
+    });
     this.#outcomes.counters.events += 1;
   }
 }

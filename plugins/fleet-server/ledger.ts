@@ -84,7 +84,10 @@ export class Ledger {
     for (const text of readFileSync(file, 'utf8').split('\n')) {
       const line = parse(text);
       if (!line || line.time < oldest) continue;
-      this.#put(line.key, line.body === undefined ? { at: 'interrupted', time: line.time } : { at: 'done', body: line.body, time: line.time });
+      this.#put(
+        line.key,
+        line.body === undefined ? { at: 'interrupted', time: line.time } : { at: 'done', body: line.body, time: line.time },
+      );
     }
     this.#compact(file);
   }
@@ -92,7 +95,9 @@ export class Ledger {
   /** Rewrites the file with what is still known, in one step. */
   #compact(file: string): void {
     this.close();
-    const lines = [...this.#entries].map(([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }));
+    const lines = [...this.#entries].map(
+      ([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }),
+    );
     const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
     writeFileSync(`${file}.new`, text, { mode: 0o600 });
     renameSync(`${file}.new`, file);
@@ -102,7 +107,8 @@ export class Ledger {
   #forgetSeen(now: number): void {
     for (const [digest, until] of this.#seen) if (until <= now) this.#seen.delete(digest);
     // All still alive: the oldest tenth goes, rather than growing without end.
-    for (const digest of [...this.#seen.keys()].slice(0, this.#seen.size >= maxSeen ? maxSeen / 10 : 0)) this.#seen.delete(digest);
+    for (const digest of [...this.#seen.keys()].slice(0, this.#seen.size >= maxSeen ? maxSeen / 10 : 0))
+      this.#seen.delete(digest);
   }
 }
 

@@ -23,7 +23,16 @@ export interface Counters {
 }
 
 export class Outcomes {
-  readonly counters: Counters = { total: 0, validated: 0, unvalidated: 0, passed: 0, filtered: 0, ttlexpired: 0, replies: 0, events: 0 };
+  readonly counters: Counters = {
+    total: 0,
+    validated: 0,
+    unvalidated: 0,
+    passed: 0,
+    filtered: 0,
+    ttlexpired: 0,
+    replies: 0,
+    events: 0,
+  };
   readonly #told = new Map<string, Told[]>();
 
   tell(requestId: string, outcome: Outcome, reason: string): void {

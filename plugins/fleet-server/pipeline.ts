@@ -5,7 +5,15 @@ import type { BusMessage, Host } from '../../core/sdk/typescript/index.ts';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 import { checkInput, DdlError, withOutputDefaults } from '../wire/ddl.ts';
 import { type Filter, isEmptyFilter, matchFilter } from '../wire/filter.ts';
-import { ageAllowed, pongPayload, type RpcReply, type RpcRequest, readRpcRequest, rpcReplyBody, statusCodes } from '../wire/rpc.ts';
+import {
+  ageAllowed,
+  pongPayload,
+  type RpcReply,
+  type RpcRequest,
+  readRpcRequest,
+  rpcReplyBody,
+  statusCodes,
+} from '../wire/rpc.ts';
 import { mayReplyTo } from '../wire/subjects.ts';
 import type { AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
@@ -36,7 +44,9 @@ interface Transport {
   readonly federation?: object;
 }
 
-type Opened = { readonly ok: true; readonly request: OpenedRequest; readonly transport: Transport } | { readonly ok: false; readonly code: string; readonly reason: string };
+type Opened =
+  | { readonly ok: true; readonly request: OpenedRequest; readonly transport: Transport }
+  | { readonly ok: false; readonly code: string; readonly reason: string };
 
 export interface PipelineParts {
   readonly host: Host;
@@ -73,7 +83,8 @@ export class Pipeline {
   /** Waits until nothing runs, at most so long. */
   async drained(limitMs: number): Promise<void> {
     const until = Date.now() + limitMs;
-    while (this.#running + this.#gathered.length > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (this.#running + this.#gathered.length > 0 && Date.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   async #handleGathered(): Promise<void> {
@@ -83,7 +94,9 @@ export class Pipeline {
     const { host, outcomes } = this.#parts;
     outcomes.counters.total += messages.length;
     try {
-      const { results } = (await host.plugins.call('security', 'x509', 'security/open', { messages: messages.map(({ payload }) => ({ payload })) })) as { results: Opened[] };
+      const { results } = (await host.plugins.call('security', 'x509', 'security/open', {
+        messages: messages.map(({ payload }) => ({ payload })),
+      })) as { results: Opened[] };
       await Promise.all(results.map((opened, index) => this.#handle(opened, messages[index]?.subject ?? '')));
     } catch (error) {
       host.log.error(`${messages.length} messages could not be handled: ${(error as Error).message}`);
@@ -119,14 +132,21 @@ export class Pipeline {
   #isForUs(request: OpenedRequest, { replyTo }: Transport): boolean {
     const { identity, config, agents, files, ledger, outcomes, host } = this.#parts;
     const { id, filter, collective, time, ttl, digest } = request;
-    if (!isEmptyFilter(filter) && !matchFilter(filter, { identity, agents: agents.names, classes: files.classes, facts: files.facts })) {
+    if (
+      !isEmptyFilter(filter) &&
+      !matchFilter(filter, { identity, agents: agents.names, classes: files.classes, facts: files.facts })
+    ) {
       outcomes.counters.filtered += 1;
       outcomes.tell(id, 'filtered', `its filter does not fit this node: ${JSON.stringify(filter)}`);
       return false;
     }
     outcomes.counters.passed += 1;
     if (!config.collectives.includes(collective)) {
-      outcomes.tell(id, 'collective', `it is for the collective ${collective}, this node is a member of ${config.collectives.join(', ')}`);
+      outcomes.tell(
+        id,
+        'collective',
+        `it is for the collective ${collective}, this node is a member of ${config.collectives.join(', ')}`,
+      );
       host.log.warn(`dropped request ${id} of ${request.caller}: this node is no member of the collective ${collective}`);
       return false;
     }
@@ -134,7 +154,11 @@ export class Pipeline {
     if (!ageAllowed(Math.floor(now / 1000), time, ttl)) {
       const age = Math.floor(now / 1000) - time;
       outcomes.counters.ttlexpired += 1;
-      outcomes.tell(id, 'expired', `it was made ${age < 0 ? `${-age} s in the future` : `${age} s ago`}, its TTL is ${ttl} s; compare the clocks`);
+      outcomes.tell(
+        id,
+        'expired',
+        `it was made ${age < 0 ? `${-age} s in the future` : `${age} s ago`}, its TTL is ${ttl} s; compare the clocks`,
+      );
       host.log.warn(`dropped request ${id} of ${request.caller}: it was made ${age} s ago and lives for ${ttl} s`);
       return false;
     }
@@ -165,7 +189,11 @@ export class Pipeline {
       return;
     }
     if (entry) {
-      await this.#reply(request, transport, entry.at === 'done' && entry.body !== null ? entry.body : interrupted(request, entry.at));
+      await this.#reply(
+        request,
+        transport,
+        entry.at === 'done' && entry.body !== null ? entry.body : interrupted(request, entry.at),
+      );
       return;
     }
     const body = rpcReplyBody(await this.#perform(request, key));
@@ -179,14 +207,29 @@ export class Pipeline {
     try {
       rpc = readRpcRequest(request.body);
     } catch (error) {
-      return failed('', statusCodes.invalidData, `Could not process request: could not parse incoming message as a MCollective SimpleRPC Request: ${(error as Error).message}`);
+      return failed(
+        '',
+        statusCodes.invalidData,
+        `Could not process request: could not parse incoming message as a MCollective SimpleRPC Request: ${(error as Error).message}`,
+      );
     }
-    if (rpc.agent !== request.agent) return failed(rpc.action, statusCodes.aborted, `The request is for the agent ${request.agent}, its body for ${rpc.agent || 'none'}; both must be the same`);
+    if (rpc.agent !== request.agent)
+      return failed(
+        rpc.action,
+        statusCodes.aborted,
+        `The request is for the agent ${request.agent}, its body for ${rpc.agent || 'none'}; both must be the same`,
+      );
     const agent = agents.get(request.agent);
-    if (!agent) return failed(rpc.action, statusCodes.unknownAction, `Unknown agent ${request.agent}; this node has ${agents.names.join(', ')}`);
+    if (!agent)
+      return failed(
+        rpc.action,
+        statusCodes.unknownAction,
+        `Unknown agent ${request.agent}; this node has ${agents.names.join(', ')}`,
+      );
     const action = agent.ddl.actions.find((item) => item.action === rpc.action);
     if (!action) return failed(rpc.action, statusCodes.unknownAction, `Unknown action ${rpc.action} for agent ${request.agent}`);
-    if (!(await this.#authorize(request, rpc))) return failed(rpc.action, statusCodes.aborted, 'You are not authorized to call this agent or action');
+    if (!(await this.#authorize(request, rpc)))
+      return failed(rpc.action, statusCodes.aborted, 'You are not authorized to call this agent or action');
     await this.#audit(request, rpc);
     try {
       checkInput(action, rpc.data);
@@ -205,7 +248,13 @@ export class Pipeline {
     const { agent, caller, collective, id } = request;
     try {
       const asked = { agent, action, caller, collective, data, facts: files.facts, classes: files.classes };
-      const { decisions } = (await host.plugins.call('authorizer', config.rpcauthprovider.toLowerCase(), 'authorizer/authorize', { requests: [asked] }, { trace: id })) as { decisions: { allowed: boolean; reason: string }[] };
+      const { decisions } = (await host.plugins.call(
+        'authorizer',
+        config.rpcauthprovider.toLowerCase(),
+        'authorizer/authorize',
+        { requests: [asked] },
+        { trace: id },
+      )) as { decisions: { allowed: boolean; reason: string }[] };
       const [decision] = decisions;
       if (decision?.allowed) return true;
       host.log.warn(`denied ${caller} ${agent}#${action} (request ${id}): ${decision?.reason ?? 'no decision was made'}`);
@@ -220,16 +269,31 @@ export class Pipeline {
     const { host, config } = this.#parts;
     if (!config.rpcaudit) return;
     const record = { request_id: id, request_time: time, caller, sender, agent, action, data };
-    await host.plugins.call('auditor', 'logfile', 'auditor/record', { records: [record] }, { trace: id }).catch((error: Error) => host.log.error(`the audit log was not written: ${error.message}`));
+    await host.plugins
+      .call('auditor', 'logfile', 'auditor/record', { records: [record] }, { trace: id })
+      .catch((error: Error) => host.log.error(`the audit log was not written: ${error.message}`));
   }
 
-  async #invoke({ id, caller, sender, collective, agent, time, ttl }: OpenedRequest, { action, data }: RpcRequest, timeoutSeconds: number): Promise<RpcReply> {
+  async #invoke(
+    { id, caller, sender, collective, agent, time, ttl }: OpenedRequest,
+    { action, data }: RpcRequest,
+    timeoutSeconds: number,
+  ): Promise<RpcReply> {
     const request = { id, caller, sender, collective, time, ttl };
     try {
-      const reply = (await this.#parts.host.plugins.call('agent', agent, 'agent/invoke', { agent, action, data, request }, { trace: id, deadlineMs: timeoutSeconds * 1000 })) as RpcReply;
+      const reply = (await this.#parts.host.plugins.call(
+        'agent',
+        agent,
+        'agent/invoke',
+        { agent, action, data, request },
+        { trace: id, deadlineMs: timeoutSeconds * 1000 },
+      )) as RpcReply;
       return { ...reply, action };
     } catch (error) {
-      const reason = error instanceof PluginError && error.code === 'DEADLINE' ? `${agent}#${action} did not answer within ${timeoutSeconds} s` : (error as Error).message;
+      const reason =
+        error instanceof PluginError && error.code === 'DEADLINE'
+          ? `${agent}#${action} did not answer within ${timeoutSeconds} s`
+          : (error as Error).message;
       return failed(action, statusCodes.aborted, reason);
     }
   }
@@ -240,7 +304,11 @@ export class Pipeline {
     } catch (error) {
       if (!(error instanceof PluginError) || error.code !== 'TOO_LARGE') throw error;
       this.#parts.host.log.warn(`the reply to request ${request.id} is too large: ${error.message}`);
-      await this.#publish(request, transport, rpcReplyBody(failed('', statusCodes.aborted, `The reply is too large: ${error.message}`)));
+      await this.#publish(
+        request,
+        transport,
+        rpcReplyBody(failed('', statusCodes.aborted, `The reply is too large: ${error.message}`)),
+      );
     }
     this.#parts.outcomes.counters.replies += 1;
     this.#parts.outcomes.tell(request.id, 'replied', 'it was answered');
@@ -249,8 +317,18 @@ export class Pipeline {
   async #publish(request: OpenedRequest, { replyTo, seenBy, federation }: Transport, body: string): Promise<void> {
     const { host, identity, server } = this.#parts;
     const url = server();
-    const reply = { id: request.id, agent: request.agent, sender: identity, body, seenBy, ...(federation && { federation }), ...(url !== undefined && { server: url }) };
-    const { messages } = (await host.plugins.call('security', 'x509', 'security/seal', { replies: [reply] })) as { messages: { payload: Uint8Array }[] };
+    const reply = {
+      id: request.id,
+      agent: request.agent,
+      sender: identity,
+      body,
+      seenBy,
+      ...(federation && { federation }),
+      ...(url !== undefined && { server: url }),
+    };
+    const { messages } = (await host.plugins.call('security', 'x509', 'security/seal', { replies: [reply] })) as {
+      messages: { payload: Uint8Array }[];
+    };
     const [message] = messages;
     if (message) await host.bus.publish({ connection: 'node', subject: replyTo, payload: message.payload });
   }
@@ -262,7 +340,13 @@ function failed(action: string, statuscode: number, statusmsg: string): RpcReply
 
 function interrupted(request: OpenedRequest, at: 'interrupted' | 'done'): string {
   const why = at === 'done' ? 'was done and its reply was too large to keep' : 'was interrupted by a restart of the node';
-  return rpcReplyBody(failed('', statusCodes.aborted, `Request ${request.id} ${why}; it is not run a second time. Send it as a new request if that is wanted`));
+  return rpcReplyBody(
+    failed(
+      '',
+      statusCodes.aborted,
+      `Request ${request.id} ${why}; it is not run a second time. Send it as a new request if that is wanted`,
+    ),
+  );
 }
 
 function createRoom(): { promise: Promise<void>; open: () => void } {

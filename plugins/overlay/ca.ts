@@ -45,7 +45,12 @@ export async function openAuthority(folder: string, name: string): Promise<Autho
   const keyFile = join(folder, 'ca.key');
   if (existsSync(certFile) && existsSync(keyFile)) {
     const { createPrivateKey } = await import('node:crypto');
-    return { folder, certFile, certificate: readFileSync(certFile, 'utf8'), key: createPrivateKey(readFileSync(keyFile, 'utf8')) };
+    return {
+      folder,
+      certFile,
+      certificate: readFileSync(certFile, 'utf8'),
+      key: createPrivateKey(readFileSync(keyFile, 'utf8')),
+    };
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: keyBits });
@@ -66,8 +71,16 @@ export async function openAuthority(folder: string, name: string): Promise<Autho
 }
 
 /** Makes key and certificate files `<folder>/<commonName>.{pem,key}`, unless they are there and valid for another week. */
-export async function issueFiles(authority: Authority, request: CertificateRequest, folder = authority.folder): Promise<IssuedFiles> {
-  const files = { cert: join(folder, `${request.commonName}.pem`), key: join(folder, `${request.commonName}.key`), ca: authority.certFile };
+export async function issueFiles(
+  authority: Authority,
+  request: CertificateRequest,
+  folder = authority.folder,
+): Promise<IssuedFiles> {
+  const files = {
+    cert: join(folder, `${request.commonName}.pem`),
+    key: join(folder, `${request.commonName}.key`),
+    ca: authority.certFile,
+  };
   if (isCurrent(files.cert, authority) && existsSync(files.key)) return files;
   const { certificate, key } = await issue(authority, request);
   writeSecret(files.key, key);
@@ -76,7 +89,10 @@ export async function issueFiles(authority: Authority, request: CertificateReque
 }
 
 /** Makes a key pair and a certificate for it, both as PEM. */
-export async function issue(authority: Authority, { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest): Promise<{ certificate: string; key: string }> {
+export async function issue(
+  authority: Authority,
+  { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest,
+): Promise<{ certificate: string; key: string }> {
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: keyBits });
   const certificate = build({
     commonName,
@@ -88,7 +104,10 @@ export async function issue(authority: Authority, { commonName, names = [commonN
       { name: 'basicConstraints', cA: false, critical: true },
       { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
       { name: 'extKeyUsage', clientAuth, serverAuth },
-      { name: 'subjectAltName', altNames: names.map((name) => (isIP(name) ? { type: ipAddress, ip: name } : { type: dnsName, value: name })) },
+      {
+        name: 'subjectAltName',
+        altNames: names.map((name) => (isIP(name) ? { type: ipAddress, ip: name } : { type: dnsName, value: name })),
+      },
     ],
   });
   return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
@@ -104,7 +123,12 @@ interface Plan {
 }
 
 /** What forge's types leave out of a certificate. */
-type Unsigned = forge.pki.Certificate & { signatureOid: string; siginfo: { algorithmOid: string }; tbsCertificate: forge.asn1.Asn1; signature: string };
+type Unsigned = forge.pki.Certificate & {
+  signatureOid: string;
+  siginfo: { algorithmOid: string };
+  tbsCertificate: forge.asn1.Asn1;
+  signature: string;
+};
 
 function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan): string {
   const certificate = forge.pki.createCertificate() as Unsigned;
@@ -118,7 +142,9 @@ function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan
   certificate.setExtensions(extensions);
   certificate.signatureOid = forge.pki.oids.sha256WithRSAEncryption ?? '';
   certificate.siginfo.algorithmOid = certificate.signatureOid;
-  certificate.tbsCertificate = (forge.pki as unknown as { getTBSCertificate(certificate: Unsigned): forge.asn1.Asn1 }).getTBSCertificate(certificate);
+  certificate.tbsCertificate = (
+    forge.pki as unknown as { getTBSCertificate(certificate: Unsigned): forge.asn1.Asn1 }
+  ).getTBSCertificate(certificate);
   const tbs = Buffer.from(forge.asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
   certificate.signature = sign('sha256', tbs, signer).toString('binary');
   return forge.pki.certificateToPem(certificate);
@@ -127,7 +153,10 @@ function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan
 function isCurrent(file: string, authority: Authority): boolean {
   if (!existsSync(file)) return false;
   const certificate = new X509Certificate(readFileSync(file, 'utf8'));
-  return Date.parse(certificate.validTo) > Date.now() + 7 * dayMs && certificate.verify(new X509Certificate(authority.certificate).publicKey);
+  return (
+    Date.parse(certificate.validTo) > Date.now() + 7 * dayMs &&
+    certificate.verify(new X509Certificate(authority.certificate).publicKey)
+  );
 }
 
 function writeSecret(file: string, text: string): void {

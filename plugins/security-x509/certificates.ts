@@ -1,8 +1,8 @@
 // Trust in callers' certificates: chain, dates, purpose, names. Results are remembered for each PEM text.
 
 import { type KeyObject, X509Certificate } from 'node:crypto';
-import { compilePattern, type Pattern } from '../wire/regexp.ts';
 import { WireError } from '../wire/errors.ts';
+import { compilePattern, type Pattern } from '../wire/regexp.ts';
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 const maxRemembered = 4096;
@@ -39,12 +39,17 @@ export class TrustStore {
    */
   verify(pem: string, callerName: string, now: number): KeyObject {
     const trusted = this.#trusted(pem, now);
-    if (now < trusted.notBefore || now > trusted.notAfter) throw new WireError('WIRE_CERTIFICATE', `the certificate of ${trusted.commonName} is ${now < trusted.notBefore ? 'not valid yet' : 'expired'}`);
+    if (now < trusted.notBefore || now > trusted.notAfter)
+      throw new WireError(
+        'WIRE_CERTIFICATE',
+        `the certificate of ${trusted.commonName} is ${now < trusted.notBefore ? 'not valid yet' : 'expired'}`,
+      );
     if (trusted.privileged) return trusted.key;
     if (!trusted.dnsNames.includes(callerName) && trusted.commonName !== callerName) {
       throw new WireError('WIRE_CALLER', `the caller ${callerName} used the certificate of ${trusted.commonName}`);
     }
-    if (!this.#options.allowed.some((pattern) => pattern.test(callerName))) throw new WireError('WIRE_CALLER', `the caller ${callerName} is not on the list of allowed certificate names`);
+    if (!this.#options.allowed.some((pattern) => pattern.test(callerName)))
+      throw new WireError('WIRE_CALLER', `the caller ${callerName} is not on the list of allowed certificate names`);
     return trusted.key;
   }
 
@@ -63,7 +68,9 @@ export class TrustStore {
     try {
       return examine(pem, this.#options, now);
     } catch (error) {
-      return error instanceof WireError ? error : new WireError('WIRE_CERTIFICATE', `the certificate can't be read: ${(error as Error).message}`);
+      return error instanceof WireError
+        ? error
+        : new WireError('WIRE_CERTIFICATE', `the certificate can't be read: ${(error as Error).message}`);
     }
   }
 }
@@ -72,8 +79,10 @@ function examine(pem: string, options: TrustOptions, now: number): Trusted {
   const [leaf, ...intermediates] = readCertificates(pem);
   if (!leaf) throw new WireError('WIRE_CERTIFICATE', 'the request carries no certificate in PEM form');
   const commonName = /(?:^|\n)CN=(.*)/.exec(leaf.subject)?.[1] ?? '';
-  if (leaf.publicKey.asymmetricKeyType !== 'rsa') throw new WireError('WIRE_CERTIFICATE', `the key of ${commonName} is not RSA, which protocol v1 needs`);
-  if (!leaf.keyUsage?.includes(clientAuth)) throw new WireError('WIRE_CERTIFICATE', `the certificate of ${commonName} is not for client authentication`);
+  if (leaf.publicKey.asymmetricKeyType !== 'rsa')
+    throw new WireError('WIRE_CERTIFICATE', `the key of ${commonName} is not RSA, which protocol v1 needs`);
+  if (!leaf.keyUsage?.includes(clientAuth))
+    throw new WireError('WIRE_CERTIFICATE', `the certificate of ${commonName} is not for client authentication`);
   buildChain(leaf, intermediates, options.roots, now);
   const dnsNames = (leaf.subjectAltName ?? '').split(', ').flatMap((name) => (name.startsWith('DNS:') ? [name.slice(4)] : []));
   return {
@@ -87,16 +96,26 @@ function examine(pem: string, options: TrustOptions, now: number): Trusted {
 }
 
 /** Follows the issuers to a root. @throws WireError */
-function buildChain(leaf: X509Certificate, intermediates: readonly X509Certificate[], roots: readonly X509Certificate[], now: number): void {
+function buildChain(
+  leaf: X509Certificate,
+  intermediates: readonly X509Certificate[],
+  roots: readonly X509Certificate[],
+  now: number,
+): void {
   let current = leaf;
   for (let length = 0; length < maxChain; length += 1) {
     const root = roots.find((candidate) => candidate.fingerprint256 === current.fingerprint256 || signed(candidate, current));
     if (root && isValid(root, now)) return;
-    const next = intermediates.find((candidate) => candidate !== current && candidate.ca && isValid(candidate, now) && signed(candidate, current));
+    const next = intermediates.find(
+      (candidate) => candidate !== current && candidate.ca && isValid(candidate, now) && signed(candidate, current),
+    );
     if (!next) break;
     current = next;
   }
-  throw new WireError('WIRE_CERTIFICATE', `the certificate of ${leaf.subject.replaceAll('\n', ', ')} does not come from a trusted authority`);
+  throw new WireError(
+    'WIRE_CERTIFICATE',
+    `the certificate of ${leaf.subject.replaceAll('\n', ', ')} does not come from a trusted authority`,
+  );
 }
 
 function signed(issuer: X509Certificate, subject: X509Certificate): boolean {

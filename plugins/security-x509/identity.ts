@@ -33,39 +33,70 @@ export function locate(config: SecurityConfig, role: Role, environment: NodeJS.P
   const identity = machineIdentity(config.identity);
   const certname = certnameOf(config, role, identity, environment);
   if (config['plugin.security.provider'] === 'file') {
-    return { identity, certname, cert: need(config, 'plugin.security.file.certificate'), key: need(config, 'plugin.security.file.key'), ca: need(config, 'plugin.security.file.ca') };
+    return {
+      identity,
+      certname,
+      cert: need(config, 'plugin.security.file.certificate'),
+      key: need(config, 'plugin.security.file.key'),
+      ca: need(config, 'plugin.security.file.ca'),
+    };
   }
-  const ssl = config['plugin.choria.ssldir'] ?? (process.getuid?.() === 0 ? '/etc/puppetlabs/puppet/ssl' : join(homedir(), '.puppetlabs/etc/puppet/ssl'));
-  return { identity, certname, cert: join(ssl, 'certs', `${certname}.pem`), key: join(ssl, 'private_keys', `${certname}.pem`), ca: join(ssl, 'certs/ca.pem') };
+  const ssl =
+    config['plugin.choria.ssldir'] ??
+    (process.getuid?.() === 0 ? '/etc/puppetlabs/puppet/ssl' : join(homedir(), '.puppetlabs/etc/puppet/ssl'));
+  return {
+    identity,
+    certname,
+    cert: join(ssl, 'certs', `${certname}.pem`),
+    key: join(ssl, 'private_keys', `${certname}.pem`),
+    ca: join(ssl, 'certs/ca.pem'),
+  };
 }
 
 function certnameOf(config: SecurityConfig, role: Role, identity: string, environment: NodeJS.ProcessEnv): string {
   if (environment.MCOLLECTIVE_CERTNAME) return environment.MCOLLECTIVE_CERTNAME;
   const user = environment.USER;
   const isRoot = process.getuid?.() === 0;
-  if (config['plugin.security.provider'] === 'file') return !isRoot && user && role === 'client' ? `${user}.mcollective` : identity;
+  if (config['plugin.security.provider'] === 'file')
+    return !isRoot && user && role === 'client' ? `${user}.mcollective` : identity;
   return role === 'client' && user ? `${user}.mcollective` : identity;
 }
 
 /** Reads the files and checks that they belong together. @throws PluginError naming file and key */
-export function readCredentials(credentials: Credentials): { certificate: X509Certificate; pem: string; privateKey: ReturnType<typeof createPrivateKey>; caPem: string } {
+export function readCredentials(credentials: Credentials): {
+  certificate: X509Certificate;
+  pem: string;
+  privateKey: ReturnType<typeof createPrivateKey>;
+  caPem: string;
+} {
   const pem = read(credentials.cert, 'certificate');
   const keyPem = read(credentials.key, 'private key');
   const caPem = read(credentials.ca, 'CA');
   const certificate = parse(credentials.cert, () => new X509Certificate(pem));
   const privateKey = parse(credentials.key, () => createPrivateKey(keyPem));
-  if (!certificate.checkPrivateKey(privateKey)) throw new PluginError('UNAVAILABLE', `the private key ${credentials.key} does not belong to the certificate ${credentials.cert}`);
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new PluginError(
+      'UNAVAILABLE',
+      `the private key ${credentials.key} does not belong to the certificate ${credentials.cert}`,
+    );
   return { certificate, pem, privateKey, caPem };
 }
 
-function need(config: SecurityConfig, key: 'plugin.security.file.certificate' | 'plugin.security.file.key' | 'plugin.security.file.ca'): string {
+function need(
+  config: SecurityConfig,
+  key: 'plugin.security.file.certificate' | 'plugin.security.file.key' | 'plugin.security.file.ca',
+): string {
   const value = config[key];
   if (value === undefined) throw new PluginError('UNAVAILABLE', `${key} is not set; the security provider file needs it`);
   return value;
 }
 
 function read(file: string, what: string): string {
-  if (!existsSync(file)) throw new PluginError('UNAVAILABLE', `the ${what} ${file} does not exist; set plugin.security.file.* or plugin.choria.ssldir to where it is`);
+  if (!existsSync(file))
+    throw new PluginError(
+      'UNAVAILABLE',
+      `the ${what} ${file} does not exist; set plugin.security.file.* or plugin.choria.ssldir to where it is`,
+    );
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {

@@ -6,9 +6,21 @@ import { WireError } from '../wire/errors.ts';
 import type { Filter } from '../wire/filter.ts';
 import { decodePayload } from '../wire/rpc.ts';
 import { callerName } from '../wire/subjects.ts';
-import { digestOf, type Federation, readRequest, readSecureReply, readSecureRequest, readTransport, requestText, secureReplyText, secureRequestText, transportBytes, withHop } from '../wire/v1/messages.ts';
+import {
+  digestOf,
+  type Federation,
+  readRequest,
+  readSecureReply,
+  readSecureRequest,
+  readTransport,
+  requestText,
+  secureReplyText,
+  secureRequestText,
+  transportBytes,
+  withHop,
+} from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
-import { type Credentials, locate, readCredentials, type Role, type SecurityConfig } from './identity.ts';
+import { type Credentials, locate, type Role, readCredentials, type SecurityConfig } from './identity.ts';
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
@@ -62,13 +74,17 @@ export default definePlugin({
     return {
       methods: {
         'security/identity': ({ role }: { role: Role }) => identity(locate(config, role, process.env)),
-        'security/open': ({ messages }: Payloads) => ({ results: messages.map(({ payload }) => attempt(() => open(payload, trustStore()))) }),
+        'security/open': ({ messages }: Payloads) => ({
+          results: messages.map(({ payload }) => attempt(() => open(payload, trustStore()))),
+        }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
         'security/sign': ({ requests }: { requests: readonly RequestToSign[] }) => {
           const { key, pem, callerid } = signer();
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
-        'security/unseal': ({ messages }: Payloads) => ({ results: messages.map(({ payload }) => attempt(() => unseal(payload))) }),
+        'security/unseal': ({ messages }: Payloads) => ({
+          results: messages.map(({ payload }) => attempt(() => unseal(payload))),
+        }),
       },
     };
   },
@@ -77,7 +93,13 @@ export default definePlugin({
 function identity(credentials: Credentials) {
   const { certificate } = readCredentials(credentials);
   const { identity: name, certname, cert, key, ca } = credentials;
-  return { identity: name, certname, callerid: `choria=${certname}`, tls: { cert, key, ca }, expires: new Date(certificate.validTo).toISOString() };
+  return {
+    identity: name,
+    certname,
+    callerid: `choria=${certname}`,
+    tls: { cert, key, ca },
+    expires: new Date(certificate.validTo).toISOString(),
+  };
 }
 
 function createTrust(config: SecurityConfig, credentials: Credentials): TrustStore {
@@ -103,15 +125,23 @@ function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: fa
 function open(payload: Uint8Array, trust: TrustStore) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
-  if (secure.pubcert === unsigned || secure.signature === unsigned) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  if (secure.pubcert === unsigned || secure.signature === unsigned)
+    throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
   const request = readRequest(secure.message);
   const name = callerName(request.caller);
-  if (name === undefined) throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as choria=name`);
+  if (name === undefined)
+    throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as choria=name`);
   const key = trust.verify(secure.pubcert, name, Date.now());
   if (!verify('sha256', Buffer.from(secure.message), key, Buffer.from(secure.signature, 'base64'))) {
-    throw new WireError('WIRE_SIGNATURE', `the signature of ${request.caller} does not belong to this request; it was altered, or signed with another key`);
+    throw new WireError(
+      'WIRE_SIGNATURE',
+      `the signature of ${request.caller} does not belong to this request; it was altered, or signed with another key`,
+    );
   }
-  return { request: { version: 1, ...request, body: decodePayload(request.body), digest: digestOf(secure.message) }, transport: headers };
+  return {
+    request: { version: 1, ...request, body: decodePayload(request.body), digest: digestOf(secure.message) },
+    transport: headers,
+  };
 }
 
 function seal({ id, agent, sender, body, seenBy = [], federation, server }: ReplyToSeal) {
@@ -123,15 +153,35 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 
 function signRequest(request: RequestToSign, key: KeyObject, pem: string, callerid: string) {
   const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation } = request;
-  const message = requestText({ id, sender, caller: callerid, collective, agent, ttl, time: Math.floor(Date.now() / 1000), filter, body });
+  const message = requestText({
+    id,
+    sender,
+    caller: callerid,
+    collective,
+    agent,
+    ttl,
+    time: Math.floor(Date.now() / 1000),
+    filter,
+    body,
+  });
   const data =
-    agent === signerAgent ? secureRequestText(message, unsigned, unsigned) : secureRequestText(message, sign('sha256', Buffer.from(message), key).toString('base64'), pem);
-  return { payload: transportBytes(data, { replyTo, sender, seenBy: withHop([], server ?? '', sender), ...(federation && { federation }) }) };
+    agent === signerAgent
+      ? secureRequestText(message, unsigned, unsigned)
+      : secureRequestText(message, sign('sha256', Buffer.from(message), key).toString('base64'), pem);
+  return {
+    payload: transportBytes(data, {
+      replyTo,
+      sender,
+      seenBy: withHop([], server ?? '', sender),
+      ...(federation && { federation }),
+    }),
+  };
 }
 
 function unseal(payload: Uint8Array) {
   const { data, headers } = readTransport(payload);
   const reply = readSecureReply(data);
-  if (headers.sender !== '' && headers.sender !== reply.sender) throw new WireError('WIRE_BODY', `the reply of ${reply.sender} came in the name of ${headers.sender}`);
+  if (headers.sender !== '' && headers.sender !== reply.sender)
+    throw new WireError('WIRE_BODY', `the reply of ${reply.sender} came in the name of ${headers.sender}`);
   return { reply };
 }

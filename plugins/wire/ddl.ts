@@ -15,14 +15,18 @@ export class DdlError extends Error {
 export function readDdl(value: unknown, origin: string): AgentDDL {
   if (validate(value)) return value;
   const first = validate.errors?.[0];
-  throw new DdlError(`${origin} is no agent DDL: ${first?.instancePath.slice(1).replaceAll('/', '.') || 'the document'} ${first?.message ?? 'is not valid'}`);
+  throw new DdlError(
+    `${origin} is no agent DDL: ${first?.instancePath.slice(1).replaceAll('/', '.') || 'the document'} ${first?.message ?? 'is not valid'}`,
+  );
 }
 
 /** @throws DdlError listing the actions there are */
 export function findAction(ddl: AgentDDL, action: string): ActionItem {
   const found = ddl.actions.find((item) => item.action === action);
   if (found) return found;
-  throw new DdlError(`unknown action ${ddl.metadata.name}#${action}; there are ${ddl.actions.map((item) => item.action).join(', ')}`);
+  throw new DdlError(
+    `unknown action ${ddl.metadata.name}#${action}; there are ${ddl.actions.map((item) => item.action).join(', ')}`,
+  );
 }
 
 const trueWords: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
@@ -71,14 +75,20 @@ export function checkInput(action: ActionItem, data: unknown): void {
   if (extra === undefined) return;
   const names = Object.keys(action.input).sort();
   if (names.length === 0) throw new DdlError('request contains inputs while none are declared in the DDL');
-  throw new DdlError(`request contains an input '${extra}' that is not declared in the DDL. Valid inputs are: ${names.join(', ')}`);
+  throw new DdlError(
+    `request contains an input '${extra}' that is not declared in the DDL. Valid inputs are: ${names.join(', ')}`,
+  );
 }
 
 /** The output with the DDL's defaults for what is missing. */
 export function withOutputDefaults(action: ActionItem, data: unknown): unknown {
   if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
-  const defaults = Object.entries(action.output).filter(([key, output]) => output.default !== undefined && output.default !== null && !(key in data));
-  return defaults.length === 0 ? data : { ...data, ...Object.fromEntries(defaults.map(([key, output]) => [key, output.default])) };
+  const defaults = Object.entries(action.output).filter(
+    ([key, output]) => output.default !== undefined && output.default !== null && !(key in data),
+  );
+  return defaults.length === 0
+    ? data
+    : { ...data, ...Object.fromEntries(defaults.map(([key, output]) => [key, output.default])) };
 }
 
 function sorted<T>(items: Readonly<Record<string, T>>): [string, T][] {
@@ -97,7 +107,8 @@ function convert(text: string, { type }: InputItem): unknown {
       return Number(text);
     case 'float':
     case 'number':
-      if (!floatPattern.test(text)) throw new DdlError(`'${text}' is not a valid ${type.toLowerCase() === 'float' ? 'float' : 'number'}`);
+      if (!floatPattern.test(text))
+        throw new DdlError(`'${text}' is not a valid ${type.toLowerCase() === 'float' ? 'float' : 'number'}`);
       return Number(text);
     case 'boolean':
       if (!trueWords.has(text) && !falseWords.has(text)) throw new DdlError(`'${text}' is not a valid boolean`);
@@ -123,31 +134,35 @@ function parsed(text: string, fits: (value: unknown) => boolean, what: string): 
 }
 
 function check(value: unknown, input: InputItem): void {
-  const fail = (message: string): never => {
-    throw new DdlError(message);
-  };
-  switch (input.type.toLowerCase()) {
+  const problem = typeProblem(value, input);
+  if (problem !== undefined) throw new DdlError(problem);
+  if (input.type.toLowerCase() === 'string') checkString(value as string, input);
+}
+
+/** What is wrong with the type of a value; undefined if nothing is. */
+function typeProblem(value: unknown, { type, list }: InputItem): string | undefined {
+  switch (type.toLowerCase()) {
     case 'integer':
     case 'int':
-      return Number.isInteger(value) ? undefined : fail('is not an integer');
+      return Number.isInteger(value) ? undefined : 'is not an integer';
     case 'float':
-      return typeof value === 'number' ? undefined : fail('is not a float');
+      return typeof value === 'number' ? undefined : 'is not a float';
     case 'number':
-      return typeof value === 'number' ? undefined : fail('is not a number');
+      return typeof value === 'number' ? undefined : 'is not a number';
     case 'string':
-      return typeof value === 'string' ? checkString(value, input) : fail('is not a string');
+      return typeof value === 'string' ? undefined : 'is not a string';
     case 'boolean':
-      return typeof value === 'boolean' ? undefined : fail('is not a boolean');
+      return typeof value === 'boolean' ? undefined : 'is not a boolean';
     case 'list':
-      if (!input.list || input.list.length === 0) return fail('input type of list without a valid list of items in DDL');
-      if (typeof value !== 'string') return fail('should be a string');
-      return input.list.includes(value) ? undefined : fail(`should be one of ${input.list.join(', ')}`);
+      if (!list || list.length === 0) return 'input type of list without a valid list of items in DDL';
+      if (typeof value !== 'string') return 'should be a string';
+      return list.includes(value) ? undefined : `should be one of ${list.join(', ')}`;
     case 'hash':
-      return typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : fail('is not a hash map');
+      return typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'is not a hash map';
     case 'array':
-      return Array.isArray(value) ? undefined : fail('is not an array');
+      return Array.isArray(value) ? undefined : 'is not an array';
     default:
-      return fail(`unsupported input type '${input.type}'`);
+      return `unsupported input type '${type}'`;
   }
 }
 

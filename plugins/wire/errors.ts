@@ -1,6 +1,17 @@
 // What can be wrong with a message.
 
-export type WireCode = 'WIRE_TOO_LARGE' | 'WIRE_NOT_JSON' | 'WIRE_VERSION' | 'WIRE_SCHEMA' | 'WIRE_ENCODING' | 'WIRE_HASH' | 'WIRE_UNSIGNED' | 'WIRE_CALLER' | 'WIRE_CERTIFICATE' | 'WIRE_SIGNATURE' | 'WIRE_BODY';
+export type WireCode =
+  | 'WIRE_TOO_LARGE'
+  | 'WIRE_NOT_JSON'
+  | 'WIRE_VERSION'
+  | 'WIRE_SCHEMA'
+  | 'WIRE_ENCODING'
+  | 'WIRE_HASH'
+  | 'WIRE_UNSIGNED'
+  | 'WIRE_CALLER'
+  | 'WIRE_CERTIFICATE'
+  | 'WIRE_SIGNATURE'
+  | 'WIRE_BODY';
 
 /** A message that can't be read or must not be trusted. The message says what is wrong in one line. */
 export class WireError extends Error {

@@ -63,7 +63,7 @@ function splitPipe(path: string): [string, string | undefined] {
 }
 
 function member(object: Readonly<Record<string, unknown>>, head: string): unknown {
-  const plain = unescape(head);
+  const plain = withoutEscapes(head);
   if (!/(^|[^\\])[*?]/.test(head)) return Object.hasOwn(object, plain) ? object[plain] : undefined;
   // Only the first key that fits, in document order.
   const pattern = wildcard(head);
@@ -87,7 +87,7 @@ function quote(char: string): string {
   return char.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
-function unescape(text: string): string {
+function withoutEscapes(text: string): string {
   return text.replace(/\\(.)/g, '$1');
 }
 
@@ -106,7 +106,8 @@ function split(path: string): Part {
     if (char === '\\') index += 1;
     else if (char === '{' || char === '[' || char === '(') nesting += 1;
     else if (char === '}' || char === ']' || char === ')') nesting -= 1;
-    else if ((char === '.' || char === '|') && nesting <= 0) return { head: path.slice(0, index), query: undefined, ...following(path.slice(index)) };
+    else if ((char === '.' || char === '|') && nesting <= 0)
+      return { head: path.slice(0, index), query: undefined, ...following(path.slice(index)) };
   }
   return { head: path, rest: undefined, piped: false, query: undefined };
 }

@@ -1,6 +1,6 @@
 // Filters: who is meant. Their form on the wire, how they are built, and whether a node fits.
 
-import { type FactFilter, FactError, matchFact, parseFactString } from './fact-string.ts';
+import { FactError, type FactFilter, matchFact, parseFactString } from './fact-string.ts';
 import { compilePattern, patternSource } from './regexp.ts';
 
 export type { FactFilter };
@@ -67,7 +67,14 @@ export function withAgent(filter: Filter, agent: string): Filter {
 }
 
 export function isEmptyFilter(filter: Filter): boolean {
-  return filter.fact.length + filter.cf_class.length + (filter.agent?.length ?? 0) + filter.identity.length + filter.compound.length === 0;
+  return (
+    filter.fact.length +
+      filter.cf_class.length +
+      (filter.agent?.length ?? 0) +
+      filter.identity.length +
+      filter.compound.length ===
+    0
+  );
 }
 
 /**

@@ -28,7 +28,10 @@ export function lifecycleSubject(type: LifecycleType, component: string): string
   return `choria.lifecycle.event.${type}.${component}`;
 }
 
-export function lifecycleEvent(type: LifecycleType, { identity, component, version, now }: { identity: string; component: string; version?: string; now: Date }): CloudEvent {
+export function lifecycleEvent(
+  type: LifecycleType,
+  { identity, component, version, now }: { identity: string; component: string; version?: string; now: Date },
+): CloudEvent {
   const id = randomUUID();
   const event: LifecycleEvent = {
     protocol: `io.choria.lifecycle.v1.${type}`,
@@ -38,7 +41,15 @@ export function lifecycleEvent(type: LifecycleType, { identity, component, versi
     timestamp: Math.floor(now.getTime() / 1000),
     ...(version !== undefined && { version }),
   };
-  return { specversion: '1.0', type: event.protocol, source: 'io.choria.lifecycle', subject: identity, id, time: now.toISOString(), data: event };
+  return {
+    specversion: '1.0',
+    type: event.protocol,
+    source: 'io.choria.lifecycle',
+    subject: identity,
+    id,
+    time: now.toISOString(),
+    data: event,
+  };
 }
 
 /** The event in a message, in either form; undefined if it is none. */

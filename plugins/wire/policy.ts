@@ -72,14 +72,22 @@ export function decide(policy: Policy, request: PolicyRequest): Decision {
     if (rule.classes === undefined) return { allowed: false, reason: `line ${rule.line} has no column for classes` };
     if (isCompound(rule.facts) || isCompound(rule.classes)) {
       // A rule that can't be evaluated must not open anything: an allow is passed over, a deny stands.
-      if (rule.effect === 'deny') return { allowed: false, reason: `line ${rule.line} denies, and its conditions are compound, which are not evaluated` };
+      if (rule.effect === 'deny')
+        return { allowed: false, reason: `line ${rule.line} denies, and its conditions are compound, which are not evaluated` };
       continue;
     }
     const fits = matchConditions(rule, request);
     if (typeof fits === 'string') return { allowed: false, reason: `line ${rule.line}: ${fits}` };
-    if (fits) return { allowed: rule.effect === 'allow', reason: `line ${rule.line} ${rule.effect === 'allow' ? 'allows' : 'denies'} it` };
+    if (fits)
+      return {
+        allowed: rule.effect === 'allow',
+        reason: `line ${rule.line} ${rule.effect === 'allow' ? 'allows' : 'denies'} it`,
+      };
   }
-  return { allowed: policy.defaultAllow, reason: `no rule fits, and the policy's default ${policy.defaultAllow ? 'allows' : 'denies'}` };
+  return {
+    allowed: policy.defaultAllow,
+    reason: `no rule fits, and the policy's default ${policy.defaultAllow ? 'allows' : 'denies'}`,
+  };
 }
 
 function matchCallers(field: string, { caller, groups }: PolicyRequest): boolean {

@@ -7,7 +7,14 @@ import { WireError } from './errors.ts';
 export const statusCodes = { ok: 0, aborted: 1, unknownAction: 2, missingData: 3, invalidData: 4, unknownError: 5 } as const;
 
 /** Words for the codes that people see; empty for success. */
-export const statusLabels: readonly string[] = ['', 'Request Aborted', 'Unknown Action', 'Missing Request Data', 'Invalid Request Data', 'Unknown Request Status'];
+export const statusLabels: readonly string[] = [
+  '',
+  'Request Aborted',
+  'Unknown Action',
+  'Missing Request Data',
+  'Invalid Request Data',
+  'Unknown Request Status',
+];
 
 export interface RpcRequest {
   readonly agent: string;
@@ -26,7 +33,16 @@ export interface RpcReply {
 export const pingPayload = 'cGluZw==';
 export const pongPayload = 'pong';
 
-const overwritten: Readonly<Record<string, string>> = { requestid: 'string', senderid: 'string', callerid: 'string', collective: 'string', ttl: 'number', time: 'string', agent: 'string', action: 'string' };
+const overwritten: Readonly<Record<string, string>> = {
+  requestid: 'string',
+  senderid: 'string',
+  callerid: 'string',
+  collective: 'string',
+  ttl: 'number',
+  time: 'string',
+  agent: 'string',
+  action: 'string',
+};
 
 /** @throws WireError `WIRE_BODY` with the reason */
 export function readRpcRequest(body: string): RpcRequest {
@@ -36,7 +52,8 @@ export function readRpcRequest(body: string): RpcRequest {
   } catch (error) {
     throw new WireError('WIRE_BODY', (error as Error).message);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new WireError('WIRE_BODY', 'the body is not an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new WireError('WIRE_BODY', 'the body is not an object');
   const fields = value as Record<string, unknown>;
   for (const [key, type] of Object.entries(overwritten)) {
     if (fields[key] !== undefined && typeof fields[key] !== type) throw new WireError('WIRE_BODY', `${key} must be a ${type}`);
@@ -54,7 +71,12 @@ export function readRpcReply(body: string): RpcReply {
   try {
     const value = JSON.parse(body) as Partial<RpcReply> | null;
     if (typeof value?.statuscode === 'number') {
-      return { action: String(value.action ?? ''), statuscode: value.statuscode, statusmsg: String(value.statusmsg ?? ''), data: value.data };
+      return {
+        action: String(value.action ?? ''),
+        statuscode: value.statuscode,
+        statusmsg: String(value.statusmsg ?? ''),
+        data: value.data,
+      };
     }
   } catch {}
   throw new WireError('WIRE_BODY', `this is no RPC reply: ${body.slice(0, 60)}`);

@@ -9,8 +9,21 @@ const present = existsSync(file);
 interface Vectors {
   readonly servers: Readonly<Record<string, NodeFacts>>;
   readonly fact_parse: readonly { id: string; in: string; out?: object }[];
-  readonly cli: readonly { id: string; args: { F: string[]; C: string[]; A: string[]; I: string[]; W: string[]; S: string }; filter?: object; error?: unknown }[];
-  readonly fact_match: readonly { id: string; server: string; fact: string; operator: string; value: string; match?: boolean; error?: unknown }[];
+  readonly cli: readonly {
+    id: string;
+    args: { F: string[]; C: string[]; A: string[]; I: string[]; W: string[]; S: string };
+    filter?: object;
+    error?: unknown;
+  }[];
+  readonly fact_match: readonly {
+    id: string;
+    server: string;
+    fact: string;
+    operator: string;
+    value: string;
+    match?: boolean;
+    error?: unknown;
+  }[];
   readonly filter_match: readonly { id: string; server: string; filter: Partial<Filter>; match: boolean }[];
 }
 const none: Vectors = { servers: {}, fact_parse: [], cli: [], fact_match: [], filter_match: [] };
@@ -23,7 +36,8 @@ describe.runIf(present)('published filter vectors', () => {
   });
 
   test.each(vectors.cli)('$id', ({ args, filter, error }) => {
-    const build = () => buildFilter({ facts: args.F, classes: args.C, agents: args.A, identities: args.I, combined: args.W, compound: args.S });
+    const build = () =>
+      buildFilter({ facts: args.F, classes: args.C, agents: args.A, identities: args.I, combined: args.W, compound: args.S });
     if (error) expect(build).toThrow();
     else expect(build()).toEqual(filter);
   });
@@ -37,6 +51,11 @@ describe.runIf(present)('published filter vectors', () => {
   // Expressions are not evaluated yet; filters without one are.
   const plain = vectors.filter_match.filter(({ filter }) => (filter.compound ?? []).length === 0);
   test.each(plain)('$id', ({ server, filter, match }) => {
-    expect(matchFilter({ ...emptyFilter, ...Object.fromEntries(Object.entries(filter).filter(([, list]) => list !== null)) }, nodeOf(server))).toBe(match);
+    expect(
+      matchFilter(
+        { ...emptyFilter, ...Object.fromEntries(Object.entries(filter).filter(([, list]) => list !== null)) },
+        nodeOf(server),
+      ),
+    ).toBe(match);
   });
 });

@@ -68,7 +68,16 @@ export function requestText(fields: RequestFields): string {
   const request: RequestV1 = {
     protocol: protocols.request,
     message: body,
-    envelope: { requestid: id, senderid: sender, callerid: caller, collective, agent, ttl, time, filter: filter as RequestV1['envelope']['filter'] },
+    envelope: {
+      requestid: id,
+      senderid: sender,
+      callerid: caller,
+      collective,
+      agent,
+      ttl,
+      time,
+      filter: filter as RequestV1['envelope']['filter'],
+    },
   };
   return JSON.stringify(request);
 }
@@ -78,7 +87,17 @@ export function readRequest(text: string): RequestFields {
   const value = parse(text, 'request');
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
   const { requestid, senderid, callerid, collective, agent, ttl, time, filter } = value.envelope;
-  return { id: requestid, sender: senderid, caller: callerid, collective, agent, ttl, time, filter: filter as unknown as Filter, body: value.message };
+  return {
+    id: requestid,
+    sender: senderid,
+    caller: callerid,
+    collective,
+    agent,
+    ttl,
+    time,
+    filter: filter as unknown as Filter,
+    body: value.message,
+  };
 }
 
 export function secureRequestText(message: string, signature: string, pubcert: string): string {
@@ -105,7 +124,8 @@ export function secureReplyText({ id, sender, agent, time, body }: ReplyFields):
 export function readSecureReply(text: string): ReplyFields {
   const secure = parse(text, 'secure reply');
   if (!validateSecureReply(secure)) throw schemaError('secure reply', validateSecureReply.errors);
-  if (!equalText(secure.hash, hashOf(secure.message))) throw new WireError('WIRE_HASH', 'the hash does not belong to the reply; it was altered on its way');
+  if (!equalText(secure.hash, hashOf(secure.message)))
+    throw new WireError('WIRE_HASH', 'the hash does not belong to the reply; it was altered on its way');
   const value = parse(secure.message, 'reply');
   if (!validateReply(value)) throw schemaError('reply', validateReply.errors);
   const { requestid, senderid, agent, time } = value.envelope;
@@ -130,21 +150,35 @@ export function transportBytes(data: string, headers: TransportHeaders): Uint8Ar
 
 /** @throws WireError for bytes that are no transport of this version */
 export function readTransport(payload: Uint8Array): { data: string; headers: TransportHeaders } {
-  if (payload.length > maxMessageBytes) throw new WireError('WIRE_TOO_LARGE', `the message has ${payload.length} bytes, at most ${maxMessageBytes} are read`);
+  if (payload.length > maxMessageBytes)
+    throw new WireError('WIRE_TOO_LARGE', `the message has ${payload.length} bytes, at most ${maxMessageBytes} are read`);
   const value = parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8'), 'transport');
   const protocol = typeof value === 'object' && value !== null && 'protocol' in value ? value.protocol : undefined;
-  if (protocol !== protocols.transport) throw new WireError('WIRE_VERSION', `the transport is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}; this node reads ${protocols.transport}`);
+  if (protocol !== protocols.transport)
+    throw new WireError(
+      'WIRE_VERSION',
+      `the transport is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}; this node reads ${protocols.transport}`,
+    );
   if (!validateTransport(value)) throw schemaError('transport', validateTransport.errors);
   const { headers } = value as TransportV1;
   const federation = headers.federation as Federation | undefined;
   return {
     data: decodeBase64(value.data),
-    headers: { replyTo: headers['reply-to'] ?? '', sender: headers.mc_sender ?? '', seenBy: headers['seen-by'] ?? [], ...(federation && { federation }) },
+    headers: {
+      replyTo: headers['reply-to'] ?? '',
+      sender: headers.mc_sender ?? '',
+      seenBy: headers['seen-by'] ?? [],
+      ...(federation && { federation }),
+    },
   };
 }
 
 /** The hops with the one that is added by whoever publishes. */
-export function withHop(seenBy: readonly (readonly string[])[], server: string, identity: string): readonly (readonly string[])[] {
+export function withHop(
+  seenBy: readonly (readonly string[])[],
+  server: string,
+  identity: string,
+): readonly (readonly string[])[] {
   return [...seenBy, [server, identity, server]];
 }
 
@@ -165,7 +199,8 @@ function equalText(a: string, b: string): boolean {
 function decodeBase64(text: string): string {
   const bytes = Buffer.from(text, 'base64');
   // Buffer skips what is no base64; a truncated or altered text must not pass for a shorter one.
-  if (Math.ceil(bytes.length / 3) * 4 !== text.length) throw new WireError('WIRE_ENCODING', 'the data of the transport is not base64, or was cut off');
+  if (Math.ceil(bytes.length / 3) * 4 !== text.length)
+    throw new WireError('WIRE_ENCODING', 'the data of the transport is not base64, or was cut off');
   return bytes.toString('utf8');
 }
 
@@ -177,7 +212,13 @@ function parse(text: string, what: string): unknown {
   }
 }
 
-function schemaError(what: string, errors: readonly { instancePath: string; message?: string | undefined }[] | null | undefined): WireError {
+function schemaError(
+  what: string,
+  errors: readonly { instancePath: string; message?: string | undefined }[] | null | undefined,
+): WireError {
   const first = errors?.[0];
-  return new WireError('WIRE_SCHEMA', `the ${what} does not fit its schema: ${first?.instancePath.slice(1).replaceAll('/', '.') || what} ${first?.message ?? 'is not valid'}`);
+  return new WireError(
+    'WIRE_SCHEMA',
+    `the ${what} does not fit its schema: ${first?.instancePath.slice(1).replaceAll('/', '.') || what} ${first?.message ?? 'is not valid'}`,
+  );
 }

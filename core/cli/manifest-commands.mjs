@@ -1,0 +1,18 @@
+// Which commands the bundles of this version bring, gathered at build time so that `muster --help` reads one file.
+
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+
+/** Writes `<root>/generated/commands.json`: every entry of `commands:` with the plugin that answers for it. */
+export function gatherCommands(root) {
+  const commands = ['plugins', 'agents']
+    .map((name) => join(root, name))
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name, 'bundle.yaml')))
+    .filter((file) => existsSync(file))
+    .flatMap((file) => parse(readFileSync(file, 'utf8')).plugins)
+    .filter(({ kind }) => kind === 'command')
+    .flatMap(({ name, commands = [] }) => commands.map((entry) => ({ plugin: name, ...entry })));
+  writeFileSync(join(root, 'generated/commands.json'), JSON.stringify(commands));
+}

@@ -1,0 +1,9 @@
+// How an error reaches the person at the terminal: one message, exit code 1, a stack only when asked for.
+
+/** Prints what went wrong and sets the exit code. */
+export function fail(error: unknown, exitCode = 1): void {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`muster: ${message}\n`);
+  if (process.env.MUSTER_DEBUG && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = exitCode;
+}
