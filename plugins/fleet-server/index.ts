@@ -166,6 +166,8 @@ class FleetServer {
   }
 
   async #started(): Promise<void> {
+    // What this plugin announces is there since the host switched to it.
+    await this.#agentsChanged();
     this.#server = (await this.#host.bus.info(connection)).server;
     await this.#emit('startup');
     this.#host.log.info(
