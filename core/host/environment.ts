@@ -1,6 +1,7 @@
 // What a child process gets to see of the environment: little.
 
 import { join } from 'node:path';
+import { distributionRoot } from './distribution.ts';
 import type { PluginSpec } from './spec.ts';
 
 /** The variables of the host that every plugin gets. */
@@ -14,6 +15,8 @@ export function childEnvironment(spec: PluginSpec, workFolder: string, source: N
     MUSTER_PLUGIN: spec.name,
     MUSTER_KIND: spec.kind,
     MUSTER_PROTOCOL: '1',
+    // The SDKs of languages that look modules up in folders.
+    PYTHONPATH: join(distributionRoot(), 'core/sdk/python'),
     // Compiled Python beside the scripts would look like a change of the bundle.
     PYTHONPYCACHEPREFIX: join(workFolder, 'pycache'),
   };
