@@ -37,6 +37,8 @@ export async function runBundleCommand(entry: CommandOfBundle, run: CommandRun):
   const host = new Host({
     runtime,
     bundles: folders,
+    watched: settings.watched,
+    watch: false,
     stateFolder,
     config: settings.config,
     services: entry.services ?? [],

@@ -24,6 +24,8 @@ export interface HostOptions {
   readonly bundles: readonly string[];
   /** Folders with bundles that come and go; watched. */
   readonly watched?: readonly string[];
+  /** Whether changes in those folders are followed. Default true. */
+  readonly watch?: boolean;
   /** Durable folder of this host. */
   readonly stateFolder: string;
   readonly config: ResolvedConfig;
@@ -91,10 +93,10 @@ export class Host {
 
   /** Loads the bundles and starts what is to run from the beginning. @throws if a service can't be started */
   async start(): Promise<void> {
-    const { bundles, watched = [], services = [] } = this.options;
+    const { bundles, watched = [], watch = true, services = [] } = this.options;
     for (const source of bundles.flatMap(findBundles)) await this.#addBundle(source, false);
     for (const source of watched.flatMap(findBundles)) await this.#reloadNow(source).catch(() => undefined);
-    if (watched.length > 0) {
+    if (watched.length > 0 && watch) {
       this.#watcher = new BundleWatcher(watched, {
         onSettled: (source) => void this.reloadBundle(source).catch(() => undefined),
         log: this.log,

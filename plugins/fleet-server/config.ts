@@ -22,8 +22,3 @@ export interface NodeConfig {
 export function mainCollective(config: NodeConfig): string {
   return config.main_collective ?? config.collectives[0] ?? 'mcollective';
 }
-
-/** `host:port` or URLs as the client library wants them. */
-export function brokerUrls(hosts: readonly string[]): string[] {
-  return hosts.map((host) => (host.includes('://') ? host : `nats://${host}`));
-}

@@ -3,11 +3,12 @@
 
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import { brokerUrls } from '../wire/brokers.ts';
 import { type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { broadcastSubject, fitsSubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
-import { brokerUrls, type NodeConfig } from './config.ts';
+import type { NodeConfig } from './config.ts';
 import { Ledger } from './ledger.ts';
 import { NodeFiles } from './node-facts.ts';
 import { Outcomes } from './outcomes.ts';
@@ -15,6 +16,9 @@ import { Pipeline } from './pipeline.ts';
 
 const component = 'server';
 const connection = 'node';
+/** How often the connection is looked at: until it is there, and from then on. */
+const connectingMs = 250;
+const connectedMs = 30_000;
 const aliveMs = 30 * 60_000;
 const aliveSplayMs = 29 * 60_000;
 
@@ -84,7 +88,7 @@ class FleetServer {
     for (const { name } of builtinAgents())
       await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     await this.#agentsChanged();
-    await host.timers.set({ id: 'started', afterMs: 0 }, () => this.#started());
+    await host.timers.set({ id: 'connection', afterMs: 0, everyMs: connectingMs }, () => this.#checkConnection());
     await host.timers.set({ id: 'alive', everyMs: aliveMs, splayMs: aliveSplayMs }, () => this.#emit('alive'));
   }
 
@@ -165,10 +169,19 @@ class FleetServer {
     );
   }
 
+  /** The broker may be reached late, and another one later: replies name the one that they go through. */
+  async #checkConnection(): Promise<void> {
+    const { connected, server } = await this.#host.bus.info(connection);
+    if (!connected) return;
+    this.#server = server;
+    if (this.#startupId !== '') return;
+    await this.#started();
+    await this.#host.timers.set({ id: 'connection', everyMs: connectedMs, splayMs: connectedMs }, () => this.#checkConnection());
+  }
+
   async #started(): Promise<void> {
     // What this plugin announces is there since the host switched to it.
     await this.#agentsChanged();
-    this.#server = (await this.#host.bus.info(connection)).server;
     await this.#emit('startup');
     this.#host.log.info(
       `node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`,

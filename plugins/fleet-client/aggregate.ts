@@ -1,0 +1,75 @@
+// Summaries of replies as an action's DDL asks for them: `summary` and `average` (formats of Choria's MCollective DDLs).
+
+import type { ActionItem } from '../wire/ddl.ts';
+import { formatVerbs } from './format.ts';
+
+/** One summary: the values for programs, and lines for people. */
+export interface Aggregated {
+  readonly output: string;
+  readonly displayAs: string;
+  readonly result: Readonly<Record<string, number>>;
+  readonly lines: readonly string[];
+}
+
+interface Spec {
+  readonly function: string;
+  readonly output: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Sorted by what the outputs are called. Specifications that make no sense are passed over, as by others who read DDLs. */
+export function aggregate(action: ActionItem, replies: readonly { readonly data: unknown }[]): Aggregated[] {
+  return specsOf(action)
+    .map(({ function: name, output, options }) => {
+      const values = replies.flatMap(({ data }) => outputOf(data, output));
+      const displayAs = action.output[output]?.display_as ?? output;
+      return { output, displayAs, ...(name === 'average' ? average(values, options) : summary(values, options)) };
+    })
+    .sort((a, b) => (a.displayAs < b.displayAs ? -1 : 1));
+}
+
+/** A later one for the same output replaces an earlier one. */
+function specsOf({ aggregate: specs = [] }: ActionItem): Spec[] {
+  const byOutput = new Map<string, Spec>();
+  for (const spec of specs) {
+    const [output, options] = (spec.args ?? []) as readonly unknown[];
+    if (typeof output !== 'string' || !['summary', 'boolean_summary', 'average'].includes(spec.function)) continue;
+    byOutput.set(output, {
+      function: spec.function,
+      output,
+      options: typeof options === 'object' && options !== null ? (options as Spec['options']) : {},
+    });
+  }
+  return [...byOutput.values()];
+}
+
+function outputOf(data: unknown, output: string): unknown[] {
+  if (typeof data !== 'object' || data === null || !Object.hasOwn(data, output)) return [];
+  return [(data as Record<string, unknown>)[output]];
+}
+
+function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
+  const counts = new Map<string, number>();
+  for (const value of values) {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    const label = Object.hasOwn(labels, text) ? String(labels[text]) : text;
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  }
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  const width = Math.max(0, ...sorted.map(([label]) => label.length));
+  const line = (label: string, count: number) =>
+    typeof format === 'string' ? formatVerbs(format, [label, count]) : `${label.padStart(width)}: ${count}`;
+  return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };
+}
+
+function average(values: readonly unknown[], { format }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
+  const numbers = values
+    .map((value) => (typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)))
+    .filter((value) => Number.isFinite(value));
+  if (numbers.length === 0) return { result: {}, lines: [] };
+  const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+  return {
+    result: { average: mean },
+    lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${mean.toFixed(3)}`],
+  };
+}

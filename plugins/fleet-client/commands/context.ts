@@ -1,0 +1,89 @@
+// What every command is given: the client, its flags, the terminal.
+
+import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/index.ts';
+import { buildFilter, type Filter } from '../../wire/filter.ts';
+import type { FleetClient } from '../client.ts';
+import type { DiscoverOptions } from '../discovery.ts';
+
+export type CommandOptions = Readonly<Record<string, unknown>>;
+
+export interface CommandContext {
+  readonly host: Host;
+  readonly client: FleetClient;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly options: CommandOptions;
+  readonly signal: AbortSignal;
+  readonly terminal: TerminalInfo;
+  /** Writes a line to standard output. */
+  print(text?: string): Promise<void>;
+  /** Writes a line to standard error. */
+  tell(text: string): Promise<void>;
+}
+
+export async function createContext(
+  host: Host,
+  client: FleetClient,
+  args: Readonly<Record<string, unknown>>,
+  options: CommandOptions,
+  call: Call,
+): Promise<CommandContext> {
+  const terminal = await host.terminal.info();
+  return {
+    host,
+    client,
+    arguments: args,
+    options,
+    signal: call.signal,
+    terminal,
+    print: (text = '') => host.terminal.write(`${text}\n`),
+    tell: (text) => host.terminal.write(`${text}\n`, 'stderr'),
+  };
+}
+
+/** The filter that -F, -C, -A, -I, -W and -S make. @throws FilterError */
+export function filterOf(options: CommandOptions): Filter {
+  const words = (name: string) => (options[name] ?? []) as readonly string[];
+  return buildFilter({
+    facts: words('wf'),
+    classes: words('wc'),
+    agents: words('wa'),
+    identities: words('wi'),
+    combined: words('with'),
+    ...(typeof options.select === 'string' && { compound: options.select }),
+  });
+}
+
+/** The collective of -T; none if it was not given. */
+export function collectiveOf(options: CommandOptions): { collective?: string } {
+  return typeof options.target === 'string' ? { collective: options.target } : {};
+}
+
+/** What the flags say about discovery. */
+export function discoveryOf(options: CommandOptions): Omit<DiscoverOptions, 'agent' | 'signal' | 'collective'> {
+  return {
+    filter: filterOf(options),
+    ...(typeof options.discoveryTimeout === 'number' && { timeoutMs: options.discoveryTimeout * 1000 }),
+    ...(options.discoveryWindow === true && { windowed: true }),
+    ...(typeof options.nodes === 'string' && { nodesFile: options.nodes }),
+  };
+}
+
+/** Says that two nodes share a name, since each of them alone looks right. */
+export async function reportDuplicates(context: CommandContext, duplicates: readonly string[]): Promise<void> {
+  if (duplicates.length === 0) return;
+  await context.tell(
+    `warning: ${duplicates.join(', ')} answered more than once: several nodes share ${duplicates.length === 1 ? 'this identity' : 'these identities'}; give each node an identity of its own`,
+  );
+}
+
+/** Indented like Choria's documents. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value, null, 3);
+}
+
+/** `1.23s`, `45ms`: times as people read them. */
+export function spellMs(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)}ms`;
+  const seconds = ms / 1000;
+  return seconds < 60 ? `${seconds.toFixed(2)}s` : `${Math.floor(seconds / 60)}m${(seconds % 60).toFixed(0)}s`;
+}

@@ -1,0 +1,67 @@
+// `facts`: how the values of a fact are spread over the fleet.
+
+import { plainTable } from '../../wire/table.ts';
+import { callRpc } from '../request.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, spellMs, toJson } from './context.ts';
+import { createProgress } from './progress.ts';
+
+const agentTimeout = 2;
+
+export async function facts(context: CommandContext): Promise<number> {
+  const { client, options, signal } = context;
+  const fact = String(context.arguments.fact);
+  const progress = createProgress(context, 'rpcutil#get_fact');
+  const { replies, statistics } = await callRpc(client, {
+    agent: 'rpcutil',
+    action: 'get_fact',
+    data: { fact },
+    agentTimeout,
+    ...collectiveOf(options),
+    discovery: discoveryOf(options),
+    signal,
+    onDiscovered: (_found, targets) => progress.start(targets.length),
+    onReply: () => progress.advance(),
+  }).finally(() => progress.stop());
+  await reportDuplicates(context, statistics.duplicates);
+  const values = new Map<string, string[]>();
+  for (const { sender, statuscode, data } of replies) {
+    if (statuscode !== 0) continue;
+    const value = (data as { value?: unknown }).value ?? null;
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    values.set(text, [...(values.get(text) ?? []), sender]);
+  }
+  if (values.size === 0) throw new Error(`no node told the value of ${fact}`);
+  const order = options.reverse ? -1 : 1;
+  const rows = [...values]
+    .map(([value, nodes]) => ({ value, nodes: nodes.sort() }))
+    .sort((a, b) => order * (a.nodes.length - b.nodes.length));
+  if (options.json) {
+    await context.print(
+      toJson(Object.fromEntries(rows.map(({ value, nodes }) => [value, { count: nodes.length, identities: nodes }]))),
+    );
+    return 0;
+  }
+  if (options.table) await context.print(table(rows, options.showNodes === true));
+  else await context.print(report(fact, rows, options.showNodes === true));
+  await context.print(
+    `\nFinished processing ${statistics.responses} / ${statistics.discovered} hosts in ${spellMs(statistics.requestMs + statistics.discoverMs)}`,
+  );
+  return 0;
+}
+
+type Rows = readonly { readonly value: string; readonly nodes: readonly string[] }[];
+
+function report(fact: string, rows: Rows, showNodes: boolean): string {
+  const width = Math.max(...rows.map(({ value }) => value.length));
+  const lines = rows.flatMap(({ value, nodes }) => [
+    `  ${value.padStart(width)} found ${nodes.length} times`,
+    ...(showNodes ? ['', ...nodes.map((node) => `    ${node}`), ''] : []),
+  ]);
+  return [`Report for fact: ${fact}`, '', ...lines].join('\n');
+}
+
+function table(rows: Rows, showNodes: boolean): string {
+  const made = plainTable(['Fact', 'Count', ...(showNodes ? ['Nodes'] : [])]);
+  for (const { value, nodes } of rows) made.push([value, nodes.length, ...(showNodes ? [nodes.join(', ')] : [])]);
+  return made.toString();
+}

@@ -1,0 +1,17 @@
+// The configuration of a client, as the manifest types it.
+
+export interface ClientConfig {
+  readonly collectives: readonly string[];
+  readonly main_collective?: string;
+  readonly ttl: number;
+  readonly libdir?: readonly string[];
+  /** Seconds. */
+  readonly discovery_timeout: number;
+  readonly rpclimitmethod: 'first' | 'random';
+  readonly 'plugin.choria.middleware_hosts': readonly string[];
+  readonly 'plugin.choria.network.connect_timeout': number;
+  readonly 'plugin.choria.discovery.broadcast.windowed_timeout': boolean;
+  readonly 'plugin.choria.require_client_filter': boolean;
+  readonly 'plugin.nats.user'?: string;
+  readonly 'plugin.nats.pass'?: string;
+}
