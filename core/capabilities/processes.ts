@@ -16,7 +16,7 @@ interface StartParams {
   readonly command: readonly string[];
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly output?: 'lines' | 'none';
+  readonly output?: 'lines' | 'none' | 'terminal';
   readonly graceMs?: number;
 }
 
@@ -64,6 +64,8 @@ export function createProcesses(host: Host): Capability {
         const granted = caller.spec.needs.process ?? [];
         if (!granted.includes(program) && !granted.includes(basename(program)))
           throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
+        if (params.output === 'terminal' && !(caller.spec.needs.terminal && host.options.terminal))
+          throw notGranted(caller, 'may not lend the terminal to a process', 'terminal');
         let started: ChildProcess | undefined;
         await caller.declare('process', params.id, params, () => {
           started = start(params, caller);
@@ -110,7 +112,7 @@ function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
     cwd,
     env: { ...environment, ...env },
     stdin: 'ignore',
-    output: output === 'lines' ? 'pipe' : 'ignore',
+    output: output === 'lines' ? 'pipe' : output === 'terminal' ? 'inherit' : 'ignore',
   }).process;
 }
 

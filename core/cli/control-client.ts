@@ -2,8 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
-import { controlSocketName } from '../host/control.ts';
+import { resolve } from 'node:path';
+import { controlSocketPath } from '../host/control.ts';
 import { Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
 import { loadSettings, stateFolderOf } from './settings.ts';
@@ -17,7 +17,7 @@ export function findStateFolder(root: string, flags: { readonly state?: string; 
 
 /** Connects, lets the caller talk, and hangs up. @throws Error that says what to do if no host listens there */
 export async function withHost<T>(stateFolder: string, talk: (peer: Peer) => Promise<T>): Promise<T> {
-  const path = join(stateFolder, controlSocketName);
+  const path = controlSocketPath(resolve(stateFolder));
   if (!existsSync(path))
     throw new Error(
       `no host runs with the state folder ${stateFolder}; name that of a running one with --state FOLDER or --config FILE`,

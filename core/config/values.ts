@@ -23,7 +23,7 @@ export type KeySpecs = ReadonlyMap<string, KeySpec>;
 
 export interface ResolvedConfig {
   readonly values: ReadonlyMap<string, Value>;
-  /** Keys that nobody declares: a probable misspelling, with a suggestion. `plugin.*` keys are free and never listed. */
+  /** Keys that nobody declares and that are probably misspelt, each with a suggestion. Other unknown keys pass. */
   readonly warnings: readonly string[];
   readonly file: string | undefined;
 }
@@ -57,10 +57,10 @@ export function resolveConfig(config: ConfigFile, specs: KeySpecs): ResolvedConf
   return { values, warnings, file: config.file };
 }
 
+/** Keys of other programs share these files, so only what looks like a slip of the pen is worth a word. */
 function undeclared(entry: Entry, specs: KeySpecs): string | undefined {
   const suggestion = nearest(entry.key, specs.keys());
-  if (suggestion) return `${entry.file}:${entry.line}: ${entry.key} is not a known key; did you mean ${suggestion}?`;
-  return entry.key.startsWith('plugin.') ? undefined : `${entry.file}:${entry.line}: ${entry.key} is not a known key`;
+  return suggestion ? `${entry.file}:${entry.line}: ${entry.key} is not a known key; did you mean ${suggestion}?` : undefined;
 }
 
 type Outcome = { readonly value: Value } | { readonly problem: string };

@@ -8,7 +8,7 @@ export interface ChildSpec {
   readonly cwd?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: 'pipe' | 'ignore';
-  readonly output: 'pipe' | 'ignore';
+  readonly output: 'pipe' | 'ignore' | 'inherit';
   readonly stderr?: 'pipe' | 'ignore' | 'inherit';
 }
 

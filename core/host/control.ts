@@ -1,7 +1,9 @@
 // The control socket: the plugin protocol's messages over a Unix socket that only its owner may open.
 
+import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
@@ -10,9 +12,16 @@ import { PipeCarrier } from '../protocol/pipe.ts';
 import type { Host } from './host.ts';
 import { whyNotActive } from './why.ts';
 
-export const controlSocketName = 'control.sock';
 /** Longest path that the operating system takes for a socket. */
 const maxSocketPath = 107;
+
+/** `<state>/control.sock`; where that is too long for a socket, a name made from it in the temporary folder. */
+export function controlSocketPath(stateFolder: string): string {
+  const path = join(stateFolder, 'control.sock');
+  if (Buffer.byteLength(path) <= maxSocketPath) return path;
+  const name = createHash('sha256').update(path).digest('hex').slice(0, 32);
+  return join(tmpdir(), `muster-${userInfo().uid}-${name}.sock`);
+}
 
 export class ControlSocket {
   readonly #host: Host;
@@ -22,15 +31,10 @@ export class ControlSocket {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#path = join(host.options.stateFolder, controlSocketName);
+    this.#path = controlSocketPath(host.options.stateFolder);
   }
 
   async open(): Promise<void> {
-    if (Buffer.byteLength(this.#path) > maxSocketPath)
-      throw new PluginError(
-        'UNAVAILABLE',
-        `${this.#path} is longer than ${maxSocketPath} bytes, the most that a socket may have; choose a shorter state folder`,
-      );
     if (existsSync(this.#path)) rmSync(this.#path);
     const server = createServer((socket) => this.#serve(socket));
     this.#server = server;

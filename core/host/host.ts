@@ -233,10 +233,9 @@ export class Host {
 
   async #addBundle(source: string, copy: boolean): Promise<void> {
     const { runtime, stateFolder } = this.options;
-    const bundle = loadBundle(source, {
-      copies: copy ? join(stateFolder, 'bundles') : undefined,
-      contract: (kind) => this.#contract(kind),
-    });
+    const copies = copy ? join(stateFolder, 'bundles') : undefined;
+    const load = () => loadBundle(source, { copies, contract: (kind) => this.#contract(kind) });
+    const bundle = copy ? load() : runtime.bundle(source, load);
     const present = this.#bundles.get(bundle.name);
     if (present && present.source !== source)
       throw new BundleError(

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Checks, type Contract, createContract } from '../protocol/contract.ts';
 import type { PluginDefinition } from '../sdk/typescript/plugin.ts';
+import type { Bundle } from './bundle.ts';
 import { distributionRoot, musterVersion } from './distribution.ts';
 import { Guardian } from './guardian.ts';
 import { Launcher } from './launcher.ts';
@@ -16,6 +17,7 @@ export class Runtime {
   readonly guardian = new Guardian();
   readonly launcher = new Launcher(this.guardian);
   readonly #contracts = new Map<string, Contract>();
+  readonly #bundles = new Map<string, Bundle>();
   readonly #modules = new Map<string, Promise<PluginDefinition>>();
   readonly #require = createRequire(import.meta.url);
   #known: ReadonlySet<string> | undefined;
@@ -32,6 +34,13 @@ export class Runtime {
   /** The methods between host and plugin that every kind shares. */
   get capabilities(): Contract {
     return this.#contracts.get('host') ?? this.#makeContract('host', join(this.root, 'core/capabilities/contract.json'));
+  }
+
+  /** A bundle that never changes while this runs; read once for all hosts. */
+  bundle(source: string, load: () => Bundle): Bundle {
+    const read = this.#bundles.get(source) ?? load();
+    this.#bundles.set(source, read);
+    return read;
   }
 
   /** The definition that a plugin module exports; loaded once for all hosts. */

@@ -51,7 +51,8 @@ export interface ProcessSpec {
   readonly command: readonly string[];
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly output?: 'lines' | 'none';
+  /** `lines` hands them to the plugin, `terminal` shows them to the person at it. */
+  readonly output?: 'lines' | 'none' | 'terminal';
   readonly graceMs?: number;
 }
 

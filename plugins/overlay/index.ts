@@ -1,0 +1,86 @@
+// `overlay up`: certificates, configuration, broker, nodes, show, and a clean end.
+
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { lock } from 'proper-lockfile';
+import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { choosePort } from './ports.ts';
+import { prepareOverlay } from './prepare.ts';
+import { Processes } from './processes.ts';
+import { invitation, show } from './show.ts';
+
+interface Options {
+  readonly exit?: boolean;
+  readonly state: string;
+  readonly port: number;
+  readonly show: boolean;
+}
+
+export default definePlugin({
+  kind: 'command',
+  version: '1.0.0',
+  create: (host) => {
+    let running: Overlay | undefined;
+    return {
+      methods: {
+        'command/run': async ({ options }: { options: Options }, call: Call) => {
+          running = new Overlay(host, options, call.signal);
+          return { exitCode: await running.run() };
+        },
+      },
+      shutdown: () => running?.stop(),
+    };
+  },
+});
+
+class Overlay {
+  readonly #host: Host;
+  readonly #options: Options;
+  readonly #signal: AbortSignal;
+  #processes: Processes | undefined;
+  #unlock: (() => Promise<void>) | undefined;
+
+  constructor(host: Host, options: Options, signal: AbortSignal) {
+    this.#host = host;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<number> {
+    const folder = resolve(this.#options.state);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#unlock = await lock(folder, { lockfilePath: `${folder}/up.lock`, stale: 10_000 }).catch(() => {
+      throw new PluginError(
+        'UNAVAILABLE',
+        `an overlay is already up with the state folder ${folder}; stop it, or name another folder with --state`,
+      );
+    });
+    const port = await choosePort(this.#options.port, folder);
+    if (port !== this.#options.port) await this.#say(`Port ${this.#options.port} is taken; the broker listens on ${port}.`);
+    await this.#say('Making certificates and configuration …');
+    const plan = await prepareOverlay(folder, port, process.env);
+    const { program = [], root = '' } = await this.#host.control.info();
+    const processes = new Processes(this.#host, program, this.#signal);
+    this.#processes = processes;
+    await this.#say(`Starting the broker on port ${port} …`);
+    await processes.startBroker(plan);
+    await this.#say(`Starting ${plan.nodes.length} nodes: ${plan.nodes.map(({ identity }) => identity).join(', ')} …`);
+    await processes.startNodes(plan);
+    await processes.awaitAnswers(plan);
+    await this.#say('The overlay is up, and every node answers.\n');
+    if (this.#options.show) await show(this.#host, processes, plan);
+    if (this.#options.exit) return 0;
+    await this.#say(invitation(plan, root));
+    return processes.watch();
+  }
+
+  async stop(): Promise<void> {
+    await this.#say('\nStopping the nodes and the broker …').catch(() => undefined);
+    await this.#processes?.stop();
+    await this.#unlock?.().catch(() => undefined);
+  }
+
+  async #say(text: string): Promise<void> {
+    await this.#host.terminal.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,153 @@
+// The processes of an overlay: broker, nodes, and commands that look at them.
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import type { OverlayPlan } from './prepare.ts';
+
+const upMs = 60_000;
+const pollMs = 100;
+const brokerId = 'broker';
+
+export class Processes {
+  readonly #host: Host;
+  readonly #program: readonly string[];
+  readonly #signal: AbortSignal;
+  #commands = 0;
+  #stopping = false;
+  #onLost: (error: Error) => void = () => undefined;
+  /** Rejects when a process of the overlay ends that should not. */
+  readonly #lost = new Promise<never>((_resolve, reject) => {
+    this.#onLost = reject;
+  });
+
+  constructor(host: Host, program: readonly string[], signal: AbortSignal) {
+    this.#host = host;
+    this.#program = program;
+    this.#signal = signal;
+    this.#lost.catch(() => undefined);
+  }
+
+  async startBroker({ brokerConfig, folder }: OverlayPlan): Promise<void> {
+    await this.#start(brokerId, ['run', 'broker', '--config', brokerConfig], `${folder}/broker.log`);
+  }
+
+  async startNodes({ nodes, folder }: OverlayPlan): Promise<void> {
+    for (const { identity, configFile } of nodes)
+      await this.#start(identity, ['run', 'server', '--config', configFile], `${folder}/nodes/${identity}/server.log`);
+  }
+
+  /** Pings until every node has answered. @throws PluginError naming those that did not */
+  async awaitAnswers({ nodes, clientConfig }: OverlayPlan): Promise<void> {
+    const until = Date.now() + upMs;
+    let missing = nodes.map(({ identity }) => identity);
+    let said = '';
+    while (missing.length > 0) {
+      if (Date.now() > until)
+        throw new PluginError(
+          'UNAVAILABLE',
+          `${missing.join(', ')} did not answer within ${upMs / 1000} s${said ? `: ${said}` : ''}`,
+        );
+      const lines: string[] = [];
+      const errors: string[] = [];
+      await this.#command(['ping', '--names', '--expect', String(nodes.length), '--timeout', '2', '--config', clientConfig], {
+        onLine: (line, stream) => (stream === 'stdout' ? lines : errors).push(line),
+      });
+      missing = missing.filter((name) => !lines.includes(name));
+      said = errors.at(-1) ?? '';
+      if (missing.length > 0) await sleep(pollMs, undefined, { signal: this.#signal });
+    }
+  }
+
+  /** Runs a command of `muster` with this terminal, and returns its exit code. */
+  show(args: readonly string[]): Promise<number> {
+    return this.#command(args, {});
+  }
+
+  async pause(identity: string): Promise<void> {
+    await this.#host.processes.signal(identity, 'SIGSTOP');
+  }
+
+  async resume(identity: string): Promise<void> {
+    await this.#host.processes.signal(identity, 'SIGCONT');
+  }
+
+  /** Waits for the end; fails if a part of the overlay ends before. */
+  async watch(): Promise<number> {
+    const asked = new Promise<never>((_resolve, reject) => {
+      this.#signal.addEventListener('abort', () => reject(this.#signal.reason as Error), { once: true });
+    });
+    return Promise.race([asked, this.#lost]);
+  }
+
+  /** Ends the nodes, then the broker, so that the nodes can say goodbye. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const running = (await this.#host.processes.list()).map(({ id }) => id);
+    await Promise.all(running.filter((id) => id !== brokerId).map((id) => this.#end(id)));
+    if (running.includes(brokerId)) await this.#end(brokerId);
+  }
+
+  async #end(id: string): Promise<void> {
+    // A node that was paused for the show could not hear.
+    await this.#host.processes.signal(id, 'SIGCONT').catch(() => undefined);
+    await this.#host.processes.stop(id).catch(() => undefined);
+  }
+
+  async #start(id: string, args: readonly string[], logFile: string): Promise<void> {
+    let last = '';
+    await this.#host.processes.start(
+      { id, command: [...this.#program, ...args], env: this.#environment(), output: 'lines', graceMs: 10_000 },
+      {
+        onOutput: ({ line }) => {
+          last = line;
+        },
+        onExit: ({ exitCode, signal }) => {
+          if (this.#stopping) return;
+          this.#onLost(
+            new PluginError('UNAVAILABLE', `${id} ended (${signal ?? `exit ${exitCode}`}): ${last || lastError(logFile)}`),
+          );
+        },
+      },
+    );
+  }
+
+  async #command(args: readonly string[], { onLine }: { onLine?: (line: string, stream: string) => void }): Promise<number> {
+    this.#signal.throwIfAborted();
+    this.#commands += 1;
+    const id = `command:${this.#commands}`;
+    const ended = new Promise<number>((resolve) => {
+      this.#host.processes
+        .start(
+          { id, command: [...this.#program, ...args], env: this.#environment(), output: onLine ? 'lines' : 'terminal' },
+          { onOutput: ({ line, stream }) => onLine?.(line, stream), onExit: ({ exitCode }) => resolve(exitCode ?? 1) },
+        )
+        .catch(() => resolve(1));
+    });
+    const aborted = new Promise<never>((_resolve, reject) => {
+      this.#signal.addEventListener('abort', () => reject(this.#signal.reason as Error), { once: true });
+    });
+    return Promise.race([ended, this.#lost, aborted]);
+  }
+
+  #environment(): Record<string, string> {
+    return Object.fromEntries(
+      ['NATS_SERVER', 'USER', 'HOME', 'TERM', 'NO_COLOR'].flatMap((name) =>
+        process.env[name] === undefined ? [] : [[name, process.env[name]]],
+      ),
+    );
+  }
+}
+
+/** The last line of a log that tells of an error, as far as it can be read. */
+function lastError(file: string): string {
+  try {
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    const entry = JSON.parse(lines.findLast((line) => line.includes('"level":"error"')) ?? lines.at(-1) ?? '{}') as {
+      msg?: string;
+    };
+    return entry.msg ?? `see ${file}`;
+  } catch {
+    return `see ${file}`;
+  }
+}
