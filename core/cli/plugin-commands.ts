@@ -45,9 +45,10 @@ function addTest(plugin: Command): void {
     .summary('Run the conformance kit on a bundle')
     .description('Runs every plugin of a bundle through the checks of the plugin protocol. Exits with 1 if one fails.')
     .option('--plugin <name>', 'only this plugin of the bundle')
+    .option('--check <name>', 'only this check')
     .option('-j, --json', 'print the outcomes as JSON')
     .addHelpText('after', examples(['muster plugin test ./greeter', 'muster plugin test ./greeter --json']))
-    .action(async (bundle: string, options: { plugin?: string; json?: boolean }) => {
+    .action(async (bundle: string, options: { plugin?: string; check?: string; json?: boolean }) => {
       const { testBundle } = await import('./plugin-test.ts');
       await testBundle(bundle, options);
     });

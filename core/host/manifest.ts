@@ -32,7 +32,7 @@ type Located = { readonly path: Path; readonly message: string };
 /** @throws ManifestError with all problems */
 export function parseManifest(text: string, file: string): Manifest {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, logLevel: 'error' });
   const fail = (located: readonly Located[]): never => {
     throw new ManifestError(
       located.map(({ path, message }) => ({ file, line: lineOf(document, lines, path), path: path.join('.'), message })),
