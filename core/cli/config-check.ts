@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { ConfigError, readConfigFile } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
 import { readManifests } from '../host/bundle.ts';
-import { knownKeys, ownBundleFolders } from './settings.ts';
+import { knownKeys, ownBundleFolders } from '../host/settings.ts';
 
 export function checkConfig(root: string, file: string | undefined, json: boolean): void {
   if (file === undefined) throw new Error('name a configuration file: muster config check FILE');

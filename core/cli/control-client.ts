@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { resolve } from 'node:path';
 import { controlSocketPath } from '../host/control.ts';
+import { loadSettings, stateFolderOf } from '../host/settings.ts';
 import { Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
-import { loadSettings, stateFolderOf } from './settings.ts';
 
 /** Where a running host keeps its state: the flag, the configuration, or the place of a node run by this user. */
 export function findStateFolder(root: string, flags: { readonly state?: string; readonly config?: string }): string {

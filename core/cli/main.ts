@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { distributionRoot, musterVersion } from '../host/distribution.ts';
+import { distributionRoot, packageInfo } from '../host/distribution.ts';
 import { addBundleCommands, type CommandOfBundle } from './bundle-commands.ts';
 import { addPluginCommands } from './plugin-commands.ts';
 import { fail } from './report.ts';
@@ -11,9 +11,10 @@ import { fail } from './report.ts';
 const root = distributionRoot();
 
 export function createProgram(): Command {
+  const { version, description } = packageInfo();
   const program = new Command('muster')
-    .description('Runs commands, workflows and metadata over very large fleets of machines.')
-    .version(musterVersion(), '-V, --version', 'Print the version')
+    .description(description)
+    .version(version, '-V, --version', 'Print the version')
     .helpOption('-h, --help', 'Show help')
     .helpCommand('help [command]', 'Show help for a command')
     .showSuggestionAfterError()

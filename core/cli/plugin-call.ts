@@ -9,10 +9,10 @@ import { manifestName, readManifests } from '../host/bundle.ts';
 import { Host } from '../host/host.ts';
 import { createPlainLog } from '../host/log.ts';
 import { Runtime } from '../host/runtime.ts';
+import { knownKeys } from '../host/settings.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
 import { findStateFolder, withHost } from './control-client.ts';
-import { knownKeys } from './settings.ts';
 
 export interface CallRequest {
   readonly root: string;

@@ -9,10 +9,10 @@ import { distributionRoot } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
 import { createPlainLog } from '../host/log.ts';
 import { Runtime } from '../host/runtime.ts';
+import { extraBundleFolders, knownKeys, loadSettings, ownBundleFolders, type Settings } from '../host/settings.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { CommandOfBundle } from './bundle-commands.ts';
 import { fail } from './report.ts';
-import { extraBundleFolders, knownKeys, loadSettings, ownBundleFolders, type Settings } from './settings.ts';
 
 export interface CommandRun {
   readonly arguments: Readonly<Record<string, unknown>>;

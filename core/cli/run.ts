@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import { Host, type HostOptions } from '../host/host.ts';
 import { createHostLog, type HostLog, type LogLevel } from '../host/log.ts';
 import { Runtime } from '../host/runtime.ts';
+import { loadSettings, ownBundleFolders, type Settings, stateFolderOf } from '../host/settings.ts';
 import { fail } from './report.ts';
-import { loadSettings, ownBundleFolders, type Settings, stateFolderOf } from './settings.ts';
 
 export interface RunRequest {
   readonly root: string;

@@ -1,5 +1,6 @@
 // Watches folders of bundles and tells when one has come to rest after a change.
 
+import { mkdirSync } from 'node:fs';
 import { sep } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { HostLog } from './log.ts';
@@ -24,6 +25,14 @@ export class BundleWatcher {
   }
 
   async start(): Promise<void> {
+    // A folder that is not there can't be watched.
+    for (const folder of this.#parents) {
+      try {
+        mkdirSync(folder, { recursive: true });
+      } catch (error) {
+        this.#options.log.debug({ folder }, `bundles can't be dropped here: ${(error as Error).message}`);
+      }
+    }
     const watcher = watch([...this.#parents], {
       ignoreInitial: true,
       followSymlinks: true,

@@ -10,8 +10,10 @@ export function distributionRoot(): string {
   return basename(here) === '.build' ? here : join(here, '.build');
 }
 
-/** Muster's own version. */
-export function musterVersion(): string {
-  const manifest = JSON.parse(readFileSync(join(distributionRoot(), '../package.json'), 'utf8')) as { version: string };
-  return manifest.version;
+/** Version and description of the package. */
+export function packageInfo(): { readonly version: string; readonly description: string } {
+  return JSON.parse(readFileSync(join(distributionRoot(), '../package.json'), 'utf8')) as {
+    version: string;
+    description: string;
+  };
 }

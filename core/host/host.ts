@@ -8,6 +8,7 @@ import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
+import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
 import { type Bundle, BundleError, findBundles, loadBundle } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
 import { ControlSocket } from './control.ts';
@@ -15,7 +16,7 @@ import { type AnnouncedPlugin, describePlugin, type PluginListing } from './list
 import type { HostLog } from './log.ts';
 import { Plugin } from './plugin.ts';
 import type { Runtime } from './runtime.ts';
-import type { PluginSpec } from './spec.ts';
+import { type Needs, type PluginSpec, programSpec } from './spec.ts';
 import { Traces } from './traces.ts';
 
 export interface HostOptions {
@@ -191,6 +192,26 @@ export class Host {
     };
   }
 
+  /** Makes the program that runs this host a plugin of it, of kind `program`, and hands out what a plugin is given. */
+  async attach(name: string, needs: Needs): Promise<PluginHost> {
+    const url = `program:${name}`;
+    let given: PluginHost | undefined;
+    const definition: PluginDefinition = {
+      kind: 'program',
+      version: this.runtime.version,
+      create: (host) => {
+        given = host;
+        return { methods: {} };
+      },
+    };
+    const spec = programSpec(name, needs, url, [...this.options.config.values.keys()]);
+    const plugin = this.#createPlugin(spec, definition);
+    this.#plugins.set(`program/${name}`, plugin);
+    await plugin.ensure();
+    if (!given) throw new PluginError('UNAVAILABLE', `the program ${name} was not attached`);
+    return given;
+  }
+
   /** Calls back whenever plugins of some kind come, go or change. */
   watchKinds(watcher: (kind: string) => void): () => void {
     this.#kindWatchers.add(watcher);
@@ -296,13 +317,14 @@ export class Host {
     this.#changed(spec.kind);
   }
 
-  #createPlugin(spec: PluginSpec): Plugin {
+  #createPlugin(spec: PluginSpec, definition?: PluginDefinition): Plugin {
     const { runtime, stateFolder, strict = false, config } = this.options;
     const folder = join(stateFolder, 'plugins', `${spec.kind}.${spec.name}`);
     if (spec.needs.state) mkdirSync(join(folder, 'state'), { recursive: true, mode: 0o700 });
     const contract = this.#contract(spec.kind);
     return new Plugin(spec, {
       runtime,
+      definition,
       contract,
       config: Object.fromEntries(
         spec.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),

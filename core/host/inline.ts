@@ -9,7 +9,7 @@ import { type End, type Instance, initialize, type StartOptions } from './instan
 export async function startInline(options: StartOptions): Promise<Instance> {
   const { spec, runtime, log } = options;
   if (spec.moduleUrl === undefined) throw new Error(`${spec.kind}/${spec.name} is inline and has no module`);
-  const definition = await runtime.module(spec.moduleUrl);
+  const definition = options.definition ?? (await runtime.module(spec.moduleUrl));
   const [near, far] = memoryCarriers({ strict: options.strict });
   let expected = false;
   let end: (value: End) => void = () => undefined;

@@ -5,6 +5,7 @@ import { PluginError } from '../protocol/errors.ts';
 import type { InitializeParams, InitializeResult, Params } from '../protocol/messages.ts';
 import { lifecycle, protocolVersion } from '../protocol/messages.ts';
 import type { CallOptions, Peer } from '../protocol/peer.ts';
+import type { PluginDefinition } from '../sdk/typescript/plugin.ts';
 import type { HostLog } from './log.ts';
 import type { Runtime } from './runtime.ts';
 import type { PluginSpec } from './spec.ts';
@@ -36,6 +37,8 @@ export interface StartOptions {
   readonly runtime: Runtime;
   readonly spec: PluginSpec;
   readonly contract: Contract | undefined;
+  /** For an inline plugin that is in no module. */
+  readonly definition?: PluginDefinition | undefined;
   readonly config: Params;
   readonly stateFolder: string | null;
   readonly log: HostLog;

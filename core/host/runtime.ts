@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { type Checks, type Contract, createContract } from '../protocol/contract.ts';
 import type { PluginDefinition } from '../sdk/typescript/plugin.ts';
 import type { Bundle } from './bundle.ts';
-import { distributionRoot, musterVersion } from './distribution.ts';
+import { distributionRoot, packageInfo } from './distribution.ts';
 import { Guardian } from './guardian.ts';
 import { Launcher } from './launcher.ts';
 
 export class Runtime {
   readonly root = distributionRoot();
-  readonly version = musterVersion();
+  readonly version = packageInfo().version;
   readonly startedAt = Date.now();
   readonly guardian = new Guardian();
   readonly launcher = new Launcher(this.guardian);

@@ -89,6 +89,14 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
   };
 }
 
+/** The program that runs a host, as a plugin of it. */
+export function programSpec(name: string, needs: Needs, moduleUrl: string, configKeys: readonly string[]): PluginSpec {
+  const manifest: Manifest = { bundle: name, version: '0', plugins: [{ kind: 'program', name, runner: 'inline', needs }] };
+  const [entry] = manifest.plugins;
+  const source = { manifest, folder: process.cwd(), digest: '', resources: new Map() };
+  return { ...createSpec(source, entry, undefined), moduleUrl, configKeys };
+}
+
 /** `./x` is inside the bundle; anything else is left to PATH. */
 function inside(folder: string, part: string): string {
   return part.startsWith('./') && !isAbsolute(part) ? join(folder, part) : part;

@@ -4,11 +4,11 @@
 const { default: Ajv, _ } = require('ajv');
 const regexp = require('./regexp.cjs');
 
-/** @param {{source: boolean}} options `source` keeps the generated code, for stand-alone modules. */
-exports.createContractAjv = function createContractAjv({ source }) {
+/** @param {{source: boolean, allErrors?: boolean}} options `source` keeps the generated code, for stand-alone modules. */
+exports.createContractAjv = function createContractAjv({ source, allErrors = false }) {
   const ajv = new Ajv({
     strict: false,
-    allErrors: false,
+    allErrors,
     validateFormats: false,
     code: {
       source,

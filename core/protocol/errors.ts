@@ -44,6 +44,11 @@ export class PluginError extends Error {
     this.data = options.data ?? {};
   }
 
+  /** A process may hold two copies of this module, the host's and a package's own; an error of either is one. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'PluginError' && 'number' in value;
+  }
+
   /** Whether the same call may succeed later without any change. */
   get retryable(): boolean {
     return retryableCodes.has(this.code);

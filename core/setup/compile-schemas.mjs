@@ -26,7 +26,8 @@ export async function compileSchemas(root) {
       const name = prefix + relative(join(root, dir), file).replace(/\.json$/, '');
       const target = join(out, name);
       mkdirSync(dirname(target), { recursive: true });
-      const ajv = createAjv();
+      // Whoever writes a manifest wants to know of all mistakes; a message is refused at the first.
+      const ajv = createAjv({ allErrors: name === 'core/manifest' });
       const validate = ajv.compile(withoutIdentity(schema));
       writeFileSync(
         `${target}.cjs`,
@@ -60,9 +61,9 @@ export async function compileSchemas(root) {
   }
 }
 
-function createAjv() {
+function createAjv({ allErrors = false } = {}) {
   const { createContractAjv } = require('../protocol/ajv.cjs');
-  return createContractAjv({ source: true });
+  return createContractAjv({ source: true, allErrors });
 }
 
 /** Schemas are compiled one by one, so `$schema` and `id` of older drafts say nothing that ajv needs. */

@@ -4,7 +4,7 @@
 import type { BusMessage, Host } from '../../core/sdk/typescript/index.ts';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 import { checkInput, DdlError, withOutputDefaults } from '../wire/ddl.ts';
-import { type Filter, isEmptyFilter, matchFilter } from '../wire/filter.ts';
+import { type Filter, isEmptyFilter, matchFilter, withoutAgent } from '../wire/filter.ts';
 import {
   ageAllowed,
   pongPayload,
@@ -14,7 +14,7 @@ import {
   rpcReplyBody,
   statusCodes,
 } from '../wire/rpc.ts';
-import { mayReplyTo } from '../wire/subjects.ts';
+import { mayReplyTo, nodeSubject } from '../wire/subjects.ts';
 import type { AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
@@ -119,7 +119,7 @@ export class Pipeline {
     const { request, transport } = opened;
     outcomes.counters.validated += 1;
     try {
-      if (!this.#isForUs(request, transport)) return;
+      if (!this.#isForUs(request, transport, subject)) return;
       if (request.agent === 'discovery') await this.#answerPing(request, transport);
       else await this.#answerRpc(request, transport);
     } catch (error) {
@@ -129,9 +129,10 @@ export class Pipeline {
   }
 
   /** Filter, collective, age, replay, reply subject: where silence is the right answer. */
-  #isForUs(request: OpenedRequest, { replyTo }: Transport): boolean {
+  #isForUs(request: OpenedRequest, { replyTo }: Transport, subject: string): boolean {
     const { identity, config, agents, files, ledger, outcomes, host } = this.#parts;
-    const { id, filter, collective, time, ttl, digest } = request;
+    const { id, collective, time, ttl, digest } = request;
+    const filter = subject === nodeSubject(collective, identity) ? withoutAgent(request.filter, request.agent) : request.filter;
     if (
       !isEmptyFilter(filter) &&
       !matchFilter(filter, { identity, agents: agents.names, classes: files.classes, facts: files.facts })

@@ -66,6 +66,14 @@ export function withAgent(filter: Filter, agent: string): Filter {
   return { ...filter, agent: unique([...(filter.agent ?? []), agent]) };
 }
 
+/**
+ * The filter without the agent that the request is for anyway. A node that was addressed by its name and lacks the agent says
+ * so, while one that was reached by a broadcast is silent.
+ */
+export function withoutAgent(filter: Filter, agent: string): Filter {
+  return { ...filter, agent: (filter.agent ?? []).filter((name) => name !== agent) };
+}
+
 export function isEmptyFilter(filter: Filter): boolean {
   return (
     filter.fact.length +

@@ -11,8 +11,7 @@ import { servePlugin } from './serve.ts';
 /** Time for what was written last to leave before the process exits. */
 const lingerMs = 50;
 
-export async function runPlugin(definition: PluginDefinition): Promise<void> {
-  const output = keepStdoutForProtocol();
+function runPlugin(definition: PluginDefinition, output: NodeJS.WriteStream): void {
   const carrier = new PipeCarrier({ input: process.stdin, output });
   const leave = () => {
     carrier.close();
@@ -39,10 +38,12 @@ function keepStdoutForProtocol(): NodeJS.WriteStream {
 async function main(): Promise<void> {
   const [modulePath] = process.argv.slice(2);
   if (!modulePath) throw new Error('usage: node run.js <module>');
+  // Before anything of the module runs, since it may print while it is loaded.
+  const output = keepStdoutForProtocol();
   registerHooks();
   const loaded = (await import(pathToFileURL(modulePath).href)) as { default?: PluginDefinition };
   if (!loaded.default?.kind) throw new Error(`${modulePath} has no default export made by definePlugin`);
-  await runPlugin(loaded.default);
+  runPlugin(loaded.default, output);
 }
 
 await main();

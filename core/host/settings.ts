@@ -6,9 +6,9 @@ import { homedir, tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { ConfigError, type ConfigFile, readConfigFile } from '../config/dialect.ts';
 import { type KeySpec, type KeySpecs, type ResolvedConfig, resolveConfig } from '../config/values.ts';
-import { readManifests } from '../host/bundle.ts';
-import { keySpecsOf } from '../host/config-keys.ts';
-import type { Manifest } from '../host/manifest.ts';
+import { readManifests } from './bundle.ts';
+import { keySpecsOf } from './config-keys.ts';
+import type { Manifest } from './manifest.ts';
 
 /** Keys of the host, beside those that bundles declare. */
 const ownKeys: Readonly<Record<string, KeySpec>> = {

@@ -1,0 +1,190 @@
+// A small fleet for tests: a real broker with mutual TLS, nodes in this process, clients with certificates.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, type NatsConnection } from 'nats';
+import { type EmbeddedHost, embed } from '../../core/host/embed.ts';
+import { Runtime } from '../../core/host/runtime.ts';
+import { FleetClient } from '../../plugins/fleet-client/client.ts';
+import { callRpc, type RpcOptions, type RpcResult } from '../../plugins/fleet-client/request.ts';
+import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
+import { buildFilter, type FilterFlags } from '../../plugins/wire/filter.ts';
+import { freePort, temporaryFolder, until } from './folders.ts';
+import { startHost, type TestHost } from './hosts.ts';
+
+export interface NodeOptions {
+  readonly facts?: object;
+  readonly classes?: readonly string[];
+  /** Lines by file name, such as `default`. Without any, everything is allowed. */
+  readonly policies?: Readonly<Record<string, readonly string[]>>;
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly bundles?: readonly string[];
+  readonly watched?: readonly string[];
+  readonly inlineAs?: 'persistent';
+}
+
+export interface FleetClientOptions {
+  readonly timeoutMs?: number;
+}
+
+export class Fleet {
+  readonly folder: string;
+  readonly port: number;
+  readonly authority: Authority;
+  readonly runtime = new Runtime();
+  readonly nodes = new Map<string, TestHost>();
+  broker: TestHost | undefined;
+  readonly #remove: () => void;
+  readonly #embedded: EmbeddedHost[] = [];
+  readonly #connections: NatsConnection[] = [];
+
+  private constructor(folder: string, port: number, authority: Authority, remove: () => void) {
+    this.folder = folder;
+    this.port = port;
+    this.authority = authority;
+    this.#remove = remove;
+  }
+
+  /** A broker that is ready, and no node yet. */
+  static async start(brokerConfig: Readonly<Record<string, unknown>> = {}): Promise<Fleet> {
+    const { path, remove } = temporaryFolder();
+    const authority = await openAuthority(join(path, 'ca'), 'Test CA');
+    const fleet = new Fleet(path, await freePort(), authority, remove);
+    const certificate = await fleet.certificate('broker.test', ['localhost', '127.0.0.1']);
+    const broker = await startHost({
+      distribution: true,
+      services: ['broker'],
+      runtime: fleet.runtime,
+      config: {
+        ...certificate,
+        identity: 'broker.test',
+        'plugin.choria.network.listen_address': '127.0.0.1',
+        'plugin.choria.network.client_port': fleet.port,
+        ...brokerConfig,
+      },
+    });
+    fleet.broker = broker;
+    await until(
+      'the broker is healthy',
+      async () => ((await broker.host.call('service', 'broker', 'service/status', {})) as { healthy: boolean }).healthy,
+    );
+    return fleet;
+  }
+
+  /** Configuration values for a certificate of this name. */
+  async certificate(name: string, names: readonly string[] = [name]): Promise<Record<string, string>> {
+    const { cert, key, ca } = await issueFiles(this.authority, { commonName: name, names });
+    return {
+      'plugin.security.provider': 'file',
+      'plugin.security.file.certificate': cert,
+      'plugin.security.file.key': key,
+      'plugin.security.file.ca': ca,
+    };
+  }
+
+  /** A node that is connected and has told so. */
+  async node(identity: string, options: NodeOptions = {}): Promise<TestHost> {
+    const own = join(this.folder, `${identity}-${this.nodes.size}`);
+    mkdirSync(join(own, 'policies'), { recursive: true });
+    writeFileSync(join(own, 'facts.json'), JSON.stringify(options.facts ?? {}));
+    writeFileSync(join(own, 'classes.txt'), `${(options.classes ?? []).join('\n')}\n`);
+    for (const [name, lines] of Object.entries(options.policies ?? {}))
+      writeFileSync(join(own, 'policies', `${name}.policy`), `${lines.join('\n')}\n`);
+    const node = await startHost({
+      distribution: true,
+      services: ['server'],
+      runtime: this.runtime,
+      ...(options.bundles && { bundles: options.bundles }),
+      ...(options.watched && { watched: options.watched }),
+      ...(options.inlineAs && { inlineAs: options.inlineAs }),
+      configFile: join(own, 'server.conf'),
+      config: {
+        ...(await this.certificate('node.test')),
+        identity,
+        'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
+        'plugin.yaml': join(own, 'facts.json'),
+        classesfile: join(own, 'classes.txt'),
+        rpcauthorization: options.policies !== undefined,
+        ...options.config,
+      },
+    });
+    this.nodes.set(`${identity}#${this.nodes.size}`, node);
+    await until(`${identity} has started`, () => node.log.some(({ message }) => message.startsWith(`node ${identity} serves`)));
+    return node;
+  }
+
+  /** A client with a certificate of this name. */
+  async client(name = 'operator.mcollective', config: Readonly<Record<string, unknown>> = {}): Promise<TestClient> {
+    const embedded = await embed({
+      runtime: this.runtime,
+      needs: {
+        bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
+        plugins: ['security', 'agent'],
+        terminal: true,
+      },
+      config: {
+        ...(await this.certificate(name)),
+        identity: name,
+        'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
+        discovery_timeout: 1,
+        ...config,
+      },
+    });
+    this.#embedded.push(embedded);
+    const client = new FleetClient(embedded.host);
+    await client.open();
+    return new TestClient(client);
+  }
+
+  /** A bare connection to the broker. */
+  async connection(name = 'watcher.test'): Promise<NatsConnection> {
+    const files = await issueFiles(this.authority, { commonName: name });
+    const connection = await connect({
+      servers: `nats://127.0.0.1:${this.port}`,
+      tls: { certFile: files.cert, keyFile: files.key, caFile: files.ca },
+    });
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  async stop(): Promise<void> {
+    for (const connection of this.#connections) await connection.close();
+    for (const embedded of this.#embedded) await embedded.close();
+    await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    await this.broker?.stop();
+    this.runtime.close();
+    this.#remove();
+  }
+}
+
+export class TestClient {
+  readonly fleet: FleetClient;
+
+  constructor(client: FleetClient) {
+    this.fleet = client;
+  }
+
+  /** One action on one node; its only reply. @throws Error if it does not answer in time */
+  async ask(
+    identity: string,
+    agent: string,
+    action: string,
+    data: Readonly<Record<string, unknown>> = {},
+    options: Partial<RpcOptions> = {},
+  ): Promise<RpcResult['replies'][number]> {
+    const { replies } = await callRpc(this.fleet, { agent, action, data, targets: [identity], timeoutMs: 5_000, ...options });
+    const [reply] = replies;
+    if (!reply) throw new Error(`${identity} did not answer ${agent}#${action}`);
+    return reply;
+  }
+
+  call(options: RpcOptions): Promise<RpcResult> {
+    return callRpc(this.fleet, options);
+  }
+
+  /** Names that answer a broadcast with this filter, sorted. */
+  async find(flags: FilterFlags = {}, timeoutMs = 500): Promise<string[]> {
+    const { answers } = await this.fleet.ping({ filter: buildFilter(flags), timeoutMs });
+    return answers.map(({ sender }) => sender).sort();
+  }
+}
