@@ -47,37 +47,32 @@ export async function testBundle(
   folder: string,
   options: { plugin?: string; check?: string; onOutcome?: (outcome: Outcome) => void } = {},
 ): Promise<Outcome[]> {
-  const copies = mkdtempSync(join(tmpdir(), 'muster-kit-'));
-  try {
-    const bundle = loadBundle(resolve(folder), { copies, contract: (kind) => runtime.contract(kind) });
-    const own = new Map(bundle.contracts.map((contract) => [contract.kind, contract]));
-    const chosen = bundle.plugins.filter(
-      ({ kind, name }) => options.plugin === undefined || name === options.plugin || `${kind}/${name}` === options.plugin,
+  const bundle = loadBundle(resolve(folder), { contract: (kind) => runtime.contract(kind) });
+  const own = new Map(bundle.contracts.map((contract) => [contract.kind, contract]));
+  const chosen = bundle.plugins.filter(
+    ({ kind, name }) => options.plugin === undefined || name === options.plugin || `${kind}/${name}` === options.plugin,
+  );
+  if (chosen.length === 0)
+    throw new Error(
+      `${folder} has no plugin ${options.plugin}; it has ${bundle.plugins.map(({ kind, name }) => `${kind}/${name}`).join(', ')}`,
     );
-    if (chosen.length === 0)
-      throw new Error(
-        `${folder} has no plugin ${options.plugin}; it has ${bundle.plugins.map(({ kind, name }) => `${kind}/${name}`).join(', ')}`,
-      );
-    const config = defaultsOf(bundle.manifest.config?.keys ?? {});
-    const outcomes: Outcome[] = [];
-    for (const spec of chosen) {
-      const subject: Subject = {
-        spec,
-        contract: own.get(spec.kind) ?? runtime.contract(spec.kind),
-        capabilities: runtime.capabilities,
-        config,
-      };
-      for (const check of spec.runner === 'oneshot' ? oneshotChecks : persistentChecks) {
-        if (options.check !== undefined && options.check !== check.name) continue;
-        const outcome = await runCheck(check, subject);
-        outcomes.push(outcome);
-        options.onOutcome?.(outcome);
-      }
+  const config = defaultsOf(bundle.manifest.config?.keys ?? {});
+  const outcomes: Outcome[] = [];
+  for (const spec of chosen) {
+    const subject: Subject = {
+      spec,
+      contract: own.get(spec.kind) ?? runtime.contract(spec.kind),
+      capabilities: runtime.capabilities,
+      config,
+    };
+    for (const check of spec.runner === 'oneshot' ? oneshotChecks : persistentChecks) {
+      if (options.check !== undefined && options.check !== check.name) continue;
+      const outcome = await runCheck(check, subject);
+      outcomes.push(outcome);
+      options.onOutcome?.(outcome);
     }
-    return outcomes;
-  } finally {
-    rmSync(copies, { recursive: true, force: true });
   }
+  return outcomes;
 }
 
 async function runCheck(check: Check, subject: Subject): Promise<Outcome> {

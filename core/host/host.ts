@@ -6,7 +6,7 @@ import { type Capabilities, createCapabilities, type TerminalEnds } from '../cap
 import type { ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
-import type { Params } from '../protocol/messages.ts';
+import type { BytePaths, Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
 import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
 import { type Bundle, BundleError, findBundles, loadBundle } from './bundle.ts';
@@ -332,6 +332,7 @@ export class Host {
       stateFolder: spec.needs.state ? join(folder, 'state') : null,
       workFolder: join(folder, 'work'),
       strict,
+      bytesOf: (current) => this.#bytesOf(current),
       log: this.log.child({ plugin: `${spec.kind}/${spec.name}` }),
       onCapability: (method, params, caller, call) => this.#capabilities.answer(method, params, caller, call),
       onChange: () => this.#changed(spec.kind),
@@ -369,6 +370,12 @@ export class Host {
 
   #contract(kind: string): Contract | undefined {
     return this.runtime.contract(kind) ?? this.#contracts.get(kind);
+  }
+
+  /** Of the capabilities, the plugin's own kind, and the kinds that it may call or announce. */
+  #bytesOf({ kind, needs }: PluginSpec): BytePaths {
+    const kinds = [kind, ...(needs.plugins ?? []), ...(needs.announce ?? [])];
+    return Object.assign({}, this.runtime.capabilities.bytes, ...kinds.map((name) => this.#contract(name)?.bytes)) as BytePaths;
   }
 
   #method(kind: string, name: string): Method | undefined {

@@ -2,7 +2,7 @@
 
 import type { Contract } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
-import type { InitializeParams, InitializeResult, Params } from '../protocol/messages.ts';
+import type { BytePaths, InitializeParams, InitializeResult, Params } from '../protocol/messages.ts';
 import { lifecycle, protocolVersion } from '../protocol/messages.ts';
 import type { CallOptions, Peer } from '../protocol/peer.ts';
 import type { PluginDefinition } from '../sdk/typescript/plugin.ts';
@@ -46,13 +46,15 @@ export interface StartOptions {
   readonly onRequest: ConstructorParameters<typeof Peer>[0]['onRequest'];
   /** Values in memory are frozen and checked to be JSON (for tests). */
   readonly strict: boolean;
+  /** Where bytes are in what goes over this plugin's pipe. */
+  readonly bytesOf: (spec: PluginSpec) => BytePaths;
 }
 
 export const initializeMs = 10_000;
 
 /** The handshake. @throws PluginError if the plugin doesn't answer in time, or not as agreed */
 export async function initialize(peer: Peer, options: StartOptions): Promise<InitializeResult> {
-  const { spec, runtime, contract } = options;
+  const { spec, runtime } = options;
   const params: InitializeParams = {
     protocol: { min: protocolVersion, max: protocolVersion },
     host: { name: 'muster', version: runtime.version },
@@ -63,7 +65,7 @@ export async function initialize(peer: Peer, options: StartOptions): Promise<Ini
     capabilities: spec.needs as Params,
     stateFolder: options.stateFolder,
     limits: { maxLineBytes: spec.limits.maxLineBytes },
-    bytes: { ...runtime.capabilities.bytes, ...contract?.bytes },
+    bytes: options.bytesOf(spec),
   };
   const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, {
     deadlineMs: initializeMs,

@@ -80,7 +80,7 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
   }
   carrier.agree({
     maxLineBytes: answer.limits?.maxLineBytes,
-    bytes: { ...runtime.capabilities.bytes, ...options.contract?.bytes },
+    bytes: options.bytesOf(spec),
   });
   return {
     runner: 'persistent',

@@ -20,6 +20,9 @@ export const notifications = {
   progress: '$/progress',
 } as const;
 
+/** The request by which a plugin calls a method of another one: `{kind, name, method, params}`. */
+export const forwarded = 'plugins/call';
+
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type Id = number | string;
 export type Params = Readonly<Record<string, unknown>>;

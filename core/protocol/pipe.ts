@@ -1,10 +1,10 @@
 // The carrier of processes and sockets: one JSON object a line over a pair of streams.
 
 import type { Readable, Writable } from 'node:stream';
-import { decodeBytes, encodeBytes, pathsOf } from './bytes.ts';
+import { decodeBytes, encodeBytes, type Path, pathsOf } from './bytes.ts';
 import { PluginError } from './errors.ts';
 import { LineReader, LineWriter } from './lines.ts';
-import { type BytePaths, defaultMaxLineBytes, type Message, notifications } from './messages.ts';
+import { type BytePaths, defaultMaxLineBytes, forwarded, type Message, notifications } from './messages.ts';
 import type { Carrier, Receiver } from './peer.ts';
 
 const maxRemembered = 8192;
@@ -90,9 +90,10 @@ export class PipeCarrier implements Carrier {
 
   #outgoing(message: Message): unknown {
     if ('method' in message) {
-      if ('id' in message && this.#answersBytes(message.method)) remember(this.#sent, message.id, message.method);
+      const method = meantMethod(message.method, message.params);
+      if ('id' in message && this.#answersBytes(method)) remember(this.#sent, message.id, method);
       if (message.method === notifications.progress) return this.#progress(message, this.#received, encodeBytes);
-      const paths = pathsOf(this.#bytes, message.method, 'params');
+      const paths = this.#paramsPaths(message.method, method);
       return paths.length === 0 ? message : { ...message, params: encodeBytes(message.params, paths) };
     }
     const method = take(this.#received, message.id);
@@ -104,14 +105,20 @@ export class PipeCarrier implements Carrier {
     if (typeof value !== 'object' || value === null) return value;
     const message = value as { id?: unknown; method?: unknown; params?: unknown; result?: unknown };
     if (typeof message.method === 'string') {
-      if (message.id !== undefined && this.#answersBytes(message.method)) remember(this.#received, message.id, message.method);
+      const method = meantMethod(message.method, message.params);
+      if (message.id !== undefined && this.#answersBytes(method)) remember(this.#received, message.id, method);
       if (message.method === notifications.progress) return this.#progress(value as Message, this.#sent, decodeBytes);
-      const paths = pathsOf(this.#bytes, message.method, 'params');
+      const paths = this.#paramsPaths(message.method, method);
       return paths.length === 0 ? value : { ...message, params: decodeBytes(message.params, paths) };
     }
     const method = take(this.#sent, message.id);
     if (method === undefined || message.result === undefined) return value;
     return { ...message, result: decodeBytes(message.result, pathsOf(this.#bytes, method, 'result')) };
+  }
+
+  #paramsPaths(method: string, meant: string): readonly Path[] {
+    const paths = pathsOf(this.#bytes, meant, 'params');
+    return method === meant || paths.length === 0 ? paths : paths.map((path) => ['params', ...path]);
   }
 
   #answersBytes(method: string): boolean {
@@ -125,6 +132,13 @@ export class PipeCarrier implements Carrier {
     if (method === undefined) return message;
     return { ...message, params: { ...params, value: convert(params.value, pathsOf(this.#bytes, method, 'progress')) } };
   }
+}
+
+/** The method whose values a request carries: of a call that is handed on, the one that is called in the end. */
+function meantMethod(method: string, params: unknown): string {
+  if (method !== forwarded) return method;
+  const inner = (params as { method?: unknown } | undefined)?.method;
+  return typeof inner === 'string' ? inner : method;
 }
 
 /** A call that is never answered leaves its entry behind; the oldest goes when there are too many. */

@@ -187,7 +187,10 @@ class Plugin:
             self._last_id += 1
             id_ = self._last_id
             self._waiting[id_] = answer
-        self._convert(method, "params", params, _to_base64)
+        # A call that is handed on carries the values of the method that it names.
+        forwarded = method == "plugins/call"
+        meant = params["method"] if forwarded else method
+        self._convert(meant, "params", params["params"] if forwarded else params, _to_base64)
         self._send({"jsonrpc": "2.0", "id": id_, "method": method, "params": params, "_meta": meta})
         if not answer[0].wait(timeout):
             self._waiting.pop(id_, None)
@@ -201,7 +204,7 @@ class Plugin:
             data = error.get("data") or {}
             raise PluginError(data.get("code", "INTERNAL"), error.get("message", ""), data)
         result = message.get("result")
-        self._convert(method, "result", result, base64.b64decode)
+        self._convert(meant, "result", result, base64.b64decode)
         return result
 
     def log(self, level, message, **fields):
