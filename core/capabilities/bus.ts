@@ -1,5 +1,6 @@
 // The bus: named connections to NATS, publishing, and subscriptions that belong to the host.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ConnectionOptions,
   connect,
@@ -51,6 +52,8 @@ const defaultLimit = 65_536;
 const defaultConnectTimeoutMs = 2_000;
 const reconnectMs = 500;
 const reconnectJitterMs = 1_500;
+/** A failure that lasts is logged this often. */
+const repeatMs = 60_000;
 /** Publications kept while the first connection is being made. */
 const maxEarly = 1_024;
 
@@ -150,6 +153,7 @@ class Connection {
   #nats: NatsConnection | undefined;
   #connecting: Promise<NatsConnection> | undefined;
   #closed = false;
+  readonly #ending = new AbortController();
   #reconnects = 0;
 
   constructor(params: OpenParams, contents: string, log: HostLog) {
@@ -163,13 +167,33 @@ class Connection {
   }
 
   open(): void {
-    this.#connecting = connect(this.#options());
+    this.#connecting = this.#connect();
     this.#connecting.then(
       (nats) => this.#established(nats),
       (error: Error) => {
         if (!this.#closed) this.#log.error({ servers: this.#params.servers }, `cannot connect to the broker: ${error.message}`);
       },
     );
+  }
+
+  /** A node waits for its broker for ever, and says why now and then; a command that can't reach one says so at once. */
+  async #connect(): Promise<NatsConnection> {
+    let said = '';
+    let saidAt = 0;
+    for (;;) {
+      try {
+        return await connect(this.#options());
+      } catch (error) {
+        const { message } = error as Error;
+        if (this.#params.wait !== false || this.#closed) throw error;
+        if (message !== said || Date.now() - saidAt > repeatMs) {
+          this.#log.error({ servers: this.#params.servers }, `cannot connect to the broker: ${message}; trying again`);
+          said = message;
+          saidAt = Date.now();
+        }
+        await sleep(reconnectMs + Math.random() * reconnectJitterMs, undefined, { signal: this.#ending.signal });
+      }
+    }
   }
 
   async connected(): Promise<void> {
@@ -240,6 +264,7 @@ class Connection {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#ending.abort();
     // A connection that is still being made is closed when it is there.
     const nats = this.#nats;
     // What was published last still has to leave.
@@ -305,8 +330,6 @@ class Connection {
         },
       }),
       timeout: connectTimeoutMs ?? defaultConnectTimeoutMs,
-      // A node waits for its broker for ever; a command that can't reach one says so.
-      waitOnFirstConnect: this.#params.wait === false,
       reconnect: true,
       maxReconnectAttempts: -1,
       reconnectTimeWait: reconnectMs,

@@ -2,7 +2,10 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { brokerUrls } from '../wire/brokers.ts';
+import { lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 
 interface Options {
   readonly nodes: number;
@@ -12,6 +15,8 @@ interface Options {
 
 /** Nodes that are started at the same time: their TLS handshakes share one event loop. */
 const atOnce = 16;
+/** Longest wait for the last of them to be connected. */
+const arrivalMs = 120_000;
 
 export default definePlugin({
   kind: 'command',
@@ -22,10 +27,12 @@ export default definePlugin({
         if (!Number.isInteger(options.nodes) || options.nodes < 1)
           throw new PluginError('INVALID_PARAMS', `--nodes takes a number of nodes, not ${options.nodes}`);
         const started = performance.now();
+        const arrivals = await Arrivals.watch(host, options);
         await startAll(host, options, call.signal);
+        await arrivals.complete(call.signal);
         const seconds = ((performance.now() - started) / 1000).toFixed(1);
         await host.terminal.write(
-          `${options.nodes} nodes run in this process, started in ${seconds} s. Press Ctrl-C to stop them.\n`,
+          `${options.nodes} nodes run in this process and are connected; it took ${seconds} s. Press Ctrl-C to stop them.\n`,
         );
         await new Promise((resolve) => call.signal.addEventListener('abort', resolve, { once: true }));
         return { exitCode: 0 };
@@ -33,6 +40,49 @@ export default definePlugin({
     },
   }),
 });
+
+/** Counts the nodes that have told the fleet that they are there. */
+class Arrivals {
+  readonly #awaited: Set<string>;
+  #onComplete: () => void = () => undefined;
+  readonly #complete = new Promise<void>((resolve) => {
+    this.#onComplete = resolve;
+  });
+
+  private constructor({ nodes, prefix }: Options) {
+    this.#awaited = new Set(Array.from({ length: nodes }, (_, index) => `${prefix}${index + 1}`));
+  }
+
+  static async watch(host: Host, options: Options): Promise<Arrivals> {
+    const arrivals = new Arrivals(options);
+    const { tls, callerid } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'client' })) as {
+      tls: object;
+      callerid: string;
+    };
+    const servers = brokerUrls(host.config['plugin.choria.middleware_hosts'] as readonly string[]);
+    await host.bus.open({ connection: 'client', servers, name: callerid, tls });
+    await host.bus.subscribe(
+      { connection: 'client', id: 'arrivals', subject: lifecycleSubject('startup', 'server') },
+      ({ payload }) => {
+        const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
+        if (told && arrivals.#awaited.delete(told.event.identity) && arrivals.#awaited.size === 0) arrivals.#onComplete();
+      },
+    );
+    return arrivals;
+  }
+
+  /** @throws PluginError if some are not there in time */
+  async complete(signal: AbortSignal): Promise<void> {
+    const late = sleep(arrivalMs, undefined, { signal, ref: false }).then(() => {
+      const [first] = this.#awaited;
+      throw new PluginError(
+        'UNAVAILABLE',
+        `${this.#awaited.size} nodes, ${first} among them, were not connected within ${arrivalMs / 1000} s`,
+      );
+    });
+    await Promise.race([this.#complete, late]);
+  }
+}
 
 async function startAll(host: Host, { nodes, prefix, seed }: Options, signal: AbortSignal): Promise<void> {
   const { interactive } = await host.terminal.info();
