@@ -23,12 +23,37 @@ import threading
 import time
 
 PROTOCOL = 1
+_get_ident = threading.get_ident
 DEFAULT_MAX_LINE_BYTES = 4 * 1024 * 1024
 # A handler that runs for longer than this no longer holds up what comes after it.
 TAKE_OVER_SECONDS = 0.005
 FLUSH_LINES = 512
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def _make_encoder():
+    """`json.dumps` without what it does anew for each call; where Python has no C encoder, the ordinary one."""
+    encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    parts = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+    return lambda value: "".join(parts(value, 0))
+
+
+_encode = _make_encoder()
+
+
+def _decode(line):
+    text = line.decode()
+    try:
+        value, end = _raw_decode(text)
+        if end == len(text):
+            return value
+    except ValueError:
+        pass
+    return json.loads(text)
 
 ERROR_CODES = {
     "PARSE": -32700, "INVALID": -32600, "UNKNOWN_METHOD": -32601, "INVALID_PARAMS": -32602, "INTERNAL": -32603,
@@ -53,7 +78,10 @@ class PluginError(Exception):
 class Call:
     """One call as its handler sees it."""
 
-    __slots__ = ("_plugin", "_id", "_method", "_meta", "_since", "_cancelled", "_wake", "request")
+    #: The request behind an agent's action: id, caller, sender, collective, time, ttl.
+    request = {}
+    _cancelled = False
+    _wake = None
 
     def __init__(self, plugin, id_, method, meta, now):
         self._plugin = plugin
@@ -61,10 +89,6 @@ class Call:
         self._method = method
         self._meta = meta
         self._since = now
-        self._cancelled = False
-        self._wake = None
-        #: The request behind an agent's action: id, caller, sender, collective, time, ttl.
-        self.request = {}
 
     @property
     def trace(self):
@@ -222,7 +246,7 @@ class Plugin:
         os.dup2(null, 0)
         sys.stdout = sys.stderr
         threading.Thread(target=self._watch, daemon=True).start()
-        self._leader = threading.current_thread()
+        self._leader = threading.get_ident()
         self._lead()
         # Led on by another thread; the process ends when the host closes the pipe.
         threading.Event().wait()
@@ -230,16 +254,17 @@ class Plugin:
     # The reading thread
 
     def _lead(self):
-        me = threading.current_thread()
-        while self._leader is me:
-            line = self._next_line()
+        me = threading.get_ident()
+        lines = self._lines
+        while self._leader == me:
+            line = lines.popleft() if lines else self._next_line()
             if line is None:
                 self._leave()
             self._turn += 1
             self._busy = True
             self._take(line)
             with self._lock:
-                if self._leader is me:
+                if self._leader == me:
                     self._busy = False
 
     def _next_line(self):
@@ -280,7 +305,7 @@ class Plugin:
             self._refuse("TOO_LARGE", "this line is longer than was agreed", line)
             return
         try:
-            message = json.loads(line.decode())
+            message = _decode(line)
         except (ValueError, RecursionError):
             if line.strip():
                 self._refuse("PARSE", "this line is not JSON", line)
@@ -336,7 +361,7 @@ class Plugin:
             result = handler(params, call)
             if method in self._bytes:
                 self._convert(method, "result", result, _to_base64)
-            text = '{"jsonrpc":"2.0","id":%s,"result":%s}\n' % (_encode(id_), "{}" if result is None else _encode(result))
+            text = '{"jsonrpc":"2.0","id":%s,"result":%s}\n' % (id_ if type(id_) is int else _encode(id_), "{}" if result is None else _encode(result))
         except PluginError as error:
             self._answer_error(id_, error)
         except Exception as error:
@@ -357,7 +382,7 @@ class Plugin:
 
     def _step_aside(self):
         """Lets another thread read on, if this one is the reader: it is about to wait."""
-        if self._leader is threading.current_thread():
+        if self._leader == threading.get_ident():
             self._hand_over(self._turn)
 
     def _hand_over(self, turn):
@@ -366,17 +391,17 @@ class Plugin:
                 return
             self._busy = False
             if self._spare:
-                successor, wake = self._spare.pop()
-                self._leader = successor
+                self._leader, wake = self._spare.pop()
                 wake.set()
             else:
-                successor = threading.Thread(target=self._follow, daemon=True)
-                self._leader = successor
-                successor.start()
+                # It leads as soon as it runs; until then nobody reads.
+                self._leader = None
+                threading.Thread(target=self._follow, daemon=True).start()
         self._flush()
 
     def _follow(self):
-        me = threading.current_thread()
+        me = threading.get_ident()
+        self._leader = me
         while True:
             self._lead()
             # Done with what took long: rest until the reading comes round again.
@@ -448,7 +473,7 @@ class Plugin:
     def _write(self, text):
         self._out.append(text)
         # The reader writes when it has nothing more to do; others at once.
-        if len(self._out) >= FLUSH_LINES or self._leader is not threading.current_thread():
+        if len(self._out) >= FLUSH_LINES or self._leader != _get_ident():
             self._flush()
 
     def _flush(self):

@@ -1,0 +1,1 @@
+export function startEcho(): { call(params: object): Promise<unknown>; stop(): void };
