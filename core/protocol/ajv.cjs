@@ -10,6 +10,9 @@ exports.createContractAjv = function createContractAjv({ source, allErrors = fal
     strict: false,
     allErrors,
     validateFormats: false,
+    // Lengths count UTF-16 units: counting code points of long messages would cost as much as verifying their signatures.
+    unicode: false,
+    logger: false,
     code: {
       source,
       lines: true,

@@ -19,6 +19,11 @@ interface AuthorizeRequest {
   readonly classes?: readonly string[];
 }
 
+/** A change of a policy counts after this. */
+const recheckMs = 250;
+/** Names of agents come from requests, so what is remembered of them is bounded. */
+const maxFiles = 1_024;
+
 export default definePlugin({
   kind: 'authorizer',
   version: '1.0.0',
@@ -39,7 +44,7 @@ class Policies {
   readonly #host: Host;
   readonly #config: Config;
   readonly #folder: string | undefined;
-  readonly #read = new Map<string, { readonly stamp: string; readonly value: unknown }>();
+  readonly #read = new Map<string, { readonly stamp: string; readonly value: unknown; readonly checkedAt: number }>();
 
   constructor(host: Host, folder: string | undefined) {
     this.#host = host;
@@ -81,17 +86,18 @@ class Policies {
     return policy;
   }
 
-  /** A parsed file, or undefined if there is none; parsed again only when size or time differ. */
+  /** A parsed file, or undefined if there is none. Looked at again after a quarter of a second, since every request asks. */
   #load<T>(name: string, parse: (text: string) => T): T | undefined {
     if (this.#folder === undefined) return undefined;
+    const now = performance.now();
+    const known = this.#read.get(name);
+    if (known && now - known.checkedAt < recheckMs) return known.value as T | undefined;
     const path = join(this.#folder, name);
     const stat = statSync(path, { throwIfNoEntry: false });
-    if (!stat) return undefined;
-    const stamp = `${stat.mtimeMs} ${stat.size} ${stat.ino}`;
-    const known = this.#read.get(name);
-    if (known?.stamp === stamp) return known.value as T;
-    const value = parse(readFileSync(path, 'utf8'));
-    this.#read.set(name, { stamp, value });
+    const stamp = stat ? `${stat.mtimeMs} ${stat.size} ${stat.ino}` : 'none';
+    const value = known?.stamp === stamp ? (known.value as T | undefined) : stat ? parse(readFileSync(path, 'utf8')) : undefined;
+    if (this.#read.size >= maxFiles) this.#read.clear();
+    this.#read.set(name, { stamp, value, checkedAt: now });
     return value;
   }
 }

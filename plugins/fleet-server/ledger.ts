@@ -25,6 +25,7 @@ export class Ledger {
   readonly #file: string | undefined;
   readonly #seen = new Map<string, number>();
   readonly #entries = new Map<string, Entry & { readonly time: number }>();
+  readonly #unwritten: Line[] = [];
   #fd: number | undefined;
   #bytes = 0;
 
@@ -57,12 +58,19 @@ export class Ledger {
   finish(key: string, body: string, now: number): void {
     const kept = Buffer.byteLength(body) <= maxBodyBytes ? body : null;
     this.#put(key, { at: 'done', body: kept, time: now });
-    this.#append([{ key, time: now, body: kept }]);
+    // That a request was done may be written a little later than that it was begun: lost in a crash, it counts as interrupted.
+    this.#unwritten.push({ key, time: now, body: kept });
+    if (this.#unwritten.length === 1) setImmediate(() => this.#flush());
   }
 
   close(): void {
+    this.#flush();
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+
+  #flush(): void {
+    this.#append(this.#unwritten.splice(0));
   }
 
   #put(key: string, entry: Entry & { time: number }): void {
@@ -94,7 +102,8 @@ export class Ledger {
 
   /** Rewrites the file with what is still known, in one step. */
   #compact(file: string): void {
-    this.close();
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
     const lines = [...this.#entries].map(
       ([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }),
     );

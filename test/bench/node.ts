@@ -25,6 +25,7 @@ export async function run(): Promise<void> {
     const node = await startNode(fleet, children);
     await firstAnswer(load);
     const firstAnswerMs = performance.now() - started;
+    const fresh = residentMb(node.pid ?? 0);
     await startFloor(fleet, children);
     const rates: { bare: number[]; node: number[] } = { bare: [], node: [] };
     await load.send(load.sign(1_000), identity);
@@ -41,7 +42,8 @@ export async function run(): Promise<void> {
       [
         { what: 'NATS, open, seal (floor)', median: median(rates.bare), unit: 'requests/s' },
         { what: 'a node', median: median(rates.node), unit: 'requests/s', ratio, bound: '≥ 0.5', met: ratio >= 0.5 },
-        { what: 'resident memory after it', median: memory, unit: 'MB', bound: '≤ 110', met: memory <= 110 },
+        { what: 'resident memory when it answers first', median: fresh, unit: 'MB', bound: '≤ 110', met: fresh <= 110 },
+        { what: 'resident memory after the load', median: memory, unit: 'MB', bound: '≤ 110', met: memory <= 110 },
         { what: 'start to first answer', median: firstAnswerMs, unit: 'ms' },
       ],
     );
