@@ -33,7 +33,7 @@ export function createHostControl(host: Host): Capability {
         configFile: config.file ?? null,
         stateFolder,
         node: process.version,
-        program: [process.execPath, join(runtime.root, 'core/cli/main.js')],
+        program: [process.execPath, ...process.execArgv, join(runtime.root, 'core/cli/main.js')],
         root: runtime.root,
       }),
       'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) =>

@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Host, type HostOptions } from '../host/host.ts';
+import { collectWhenIdle } from '../host/idle-memory.ts';
 import { createHostLog, type HostLog, type LogLevel } from '../host/log.ts';
 import { Runtime } from '../host/runtime.ts';
 import { loadSettings, ownBundleFolders, type Settings, stateFolderOf } from '../host/settings.ts';
@@ -19,12 +20,14 @@ type StopRequest = Parameters<NonNullable<HostOptions['onStopRequest']>>[0];
 
 export async function runServices(request: RunRequest): Promise<void> {
   const runtime = new Runtime();
+  const stopCollecting = collectWhenIdle();
   try {
     let restart = true;
     while (restart) restart = await runOnce(runtime, request);
   } catch (error) {
     fail(error);
   } finally {
+    stopCollecting();
     runtime.close();
   }
 }
