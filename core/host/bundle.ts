@@ -121,6 +121,20 @@ function copyOf(source: string, digest: string, copies: string): string {
   return target;
 }
 
+/** Ends the copy that a version ran from, when it runs no more. */
+export function removeSnapshot({ folder, source }: Bundle): void {
+  if (folder !== source) rmSync(folder, { recursive: true, force: true });
+}
+
+/** Removes the copies that an earlier run of this host left behind. */
+export function removeOtherSnapshots(copies: string, used: readonly Bundle[]): void {
+  if (!existsSync(copies)) return;
+  const kept = new Set(used.map(({ folder }) => folder));
+  for (const name of readdirSync(copies))
+    for (const version of readdirSync(join(copies, name)))
+      if (!kept.has(join(copies, name, version))) rmSync(join(copies, name, version), { recursive: true, force: true });
+}
+
 function verifyFiles(manifest: Manifest, folder: string): void {
   for (const [file, expected] of Object.entries(manifest.files ?? {})) {
     const path = join(folder, file);

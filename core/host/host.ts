@@ -9,12 +9,12 @@ import { PluginError } from '../protocol/errors.ts';
 import type { BytePaths, Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
 import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
-import { type Bundle, BundleError, findBundles, loadBundle } from './bundle.ts';
+import { type Bundle, BundleError, findBundles, loadBundle, removeOtherSnapshots, removeSnapshot } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
 import { ControlSocket } from './control.ts';
 import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
 import type { HostLog } from './log.ts';
-import { Plugin } from './plugin.ts';
+import { Plugin, type Prepared } from './plugin.ts';
 import type { Runtime } from './runtime.ts';
 import { type Needs, type PluginSpec, programSpec } from './spec.ts';
 import { Traces } from './traces.ts';
@@ -97,6 +97,7 @@ export class Host {
     const { bundles, watched = [], watch = true, services = [] } = this.options;
     for (const source of bundles.flatMap(findBundles)) await this.#addBundle(source, false);
     for (const source of watched.flatMap(findBundles)) await this.#reloadNow(source).catch(() => undefined);
+    removeOtherSnapshots(join(this.options.stateFolder, 'bundles'), this.bundles);
     if (watched.length > 0 && watch) {
       this.#watcher = new BundleWatcher(watched, {
         onSettled: (source) => void this.reloadBundle(source).catch(() => undefined),
@@ -270,15 +271,16 @@ export class Host {
     const specs = bundle.plugins.map((spec) => this.#adjust(spec));
     this.#refuseTakenNames(bundle, specs);
     for (const contract of bundle.contracts) this.#contracts.set(contract.kind, contract);
-    await this.#switchBundle(specs, present);
+    const { drained } = await this.#switchBundle(specs, present);
     this.#bundles.set(bundle.name, bundle);
+    if (present) void drained.then(() => removeSnapshot(present));
     for (const kind of new Set([...specs, ...(present?.plugins ?? [])].map((spec) => spec.kind))) this.#changed(kind);
     this.log.debug({ bundle: bundle.name, version: bundle.version }, present ? 'bundle replaced' : 'bundle loaded');
   }
 
   /** Starts the new versions of what runs, all of them, then switches; if one fails, everything stays as it was. */
-  async #switchBundle(specs: readonly PluginSpec[], present: Bundle | undefined): Promise<void> {
-    const prepared: Awaited<ReturnType<Plugin['prepare']>>[] = [];
+  async #switchBundle(specs: readonly PluginSpec[], present: Bundle | undefined): Promise<{ drained: Promise<unknown> }> {
+    const prepared: Prepared[] = [];
     try {
       for (const spec of specs) {
         const running = this.#plugins.get(`${spec.kind}/${spec.name}`);
@@ -288,7 +290,8 @@ export class Host {
       for (const version of prepared) await version.abandon();
       throw error;
     }
-    for (const version of prepared) await version.commit();
+    const drained: Promise<void>[] = [];
+    for (const version of prepared) drained.push((await version.commit()).drained);
     for (const spec of specs) {
       const key = `${spec.kind}/${spec.name}`;
       if (this.#plugins.has(key)) continue;
@@ -298,41 +301,45 @@ export class Host {
     }
     const kept = new Set(specs.map((spec) => `${spec.kind}/${spec.name}`));
     for (const spec of present?.plugins ?? [])
-      if (!kept.has(`${spec.kind}/${spec.name}`)) this.#removePlugin(spec, 'it is no longer in its bundle');
+      if (!kept.has(`${spec.kind}/${spec.name}`)) drained.push(this.#removePlugin(spec, 'it is no longer in its bundle'));
+    return { drained: Promise.all(drained) };
   }
 
   async #removeBundle(bundle: Bundle): Promise<void> {
     this.#bundles.delete(bundle.name);
-    for (const spec of bundle.plugins) this.#removePlugin(spec, 'its bundle was removed');
+    const ended = bundle.plugins.map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
+    void Promise.all(ended).then(() => removeSnapshot(bundle));
     for (const contract of bundle.contracts) this.#contracts.delete(contract.kind);
     this.log.info({ bundle: bundle.name }, 'bundle removed');
   }
 
-  #removePlugin(spec: PluginSpec, reason: string): void {
+  /** Calls that run finish on their own time; resolves when it has ended. */
+  async #removePlugin(spec: PluginSpec, reason: string): Promise<void> {
     const key = `${spec.kind}/${spec.name}`;
     const plugin = this.#plugins.get(key);
     this.#plugins.delete(key);
-    // Calls that run finish on their own time; nobody waits for them here.
-    void plugin?.stop(reason);
+    const ended = plugin?.stop(reason);
     this.#changed(spec.kind);
+    await ended;
   }
 
   #createPlugin(spec: PluginSpec, definition?: PluginDefinition): Plugin {
     const { runtime, stateFolder, strict = false, config } = this.options;
     const folder = join(stateFolder, 'plugins', `${spec.kind}.${spec.name}`);
     if (spec.needs.state) mkdirSync(join(folder, 'state'), { recursive: true, mode: 0o700 });
-    const contract = this.#contract(spec.kind);
     return new Plugin(spec, {
       runtime,
       definition,
-      contract,
-      config: Object.fromEntries(
-        spec.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
-      ),
       stateFolder: spec.needs.state ? join(folder, 'state') : null,
       workFolder: join(folder, 'work'),
       strict,
-      bytesOf: (current) => this.#bytesOf(current),
+      about: (current) => ({
+        contract: this.#contract(current.kind),
+        config: Object.fromEntries(
+          current.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
+        ),
+        bytes: this.#bytesOf(current),
+      }),
       log: this.log.child({ plugin: `${spec.kind}/${spec.name}` }),
       onCapability: (method, params, caller, call) => this.#capabilities.answer(method, params, caller, call),
       onChange: () => this.#changed(spec.kind),

@@ -47,7 +47,7 @@ export interface StartOptions {
   /** Values in memory are frozen and checked to be JSON (for tests). */
   readonly strict: boolean;
   /** Where bytes are in what goes over this plugin's pipe. */
-  readonly bytesOf: (spec: PluginSpec) => BytePaths;
+  readonly bytes: BytePaths;
 }
 
 export const initializeMs = 10_000;
@@ -65,7 +65,7 @@ export async function initialize(peer: Peer, options: StartOptions): Promise<Ini
     capabilities: spec.needs as Params,
     stateFolder: options.stateFolder,
     limits: { maxLineBytes: spec.limits.maxLineBytes },
-    bytes: options.bytesOf(spec),
+    bytes: options.bytes,
   };
   const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, {
     deadlineMs: initializeMs,

@@ -80,7 +80,7 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
   }
   carrier.agree({
     maxLineBytes: answer.limits?.maxLineBytes,
-    bytes: options.bytesOf(spec),
+    bytes: options.bytes,
   });
   return {
     runner: 'persistent',

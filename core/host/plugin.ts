@@ -33,8 +33,10 @@ export type State =
   | { readonly at: 'quarantined'; readonly reason: string }
   | { readonly at: 'stopped'; readonly reason: string };
 
-export interface PluginOptions extends Omit<PersistentOptions, 'onRequest' | 'spec' | 'log'> {
+export interface PluginOptions extends Omit<PersistentOptions, 'onRequest' | 'spec' | 'log' | 'contract' | 'config' | 'bytes'> {
   readonly log: HostLog;
+  /** What a version is started with; a reload may change all of it. */
+  readonly about: (spec: PluginSpec) => Pick<StartOptions, 'contract' | 'config' | 'bytes'>;
   /** Answers a capability call of this plugin. */
   readonly onCapability: (method: string, params: Params, caller: Caller, call: IncomingCall) => unknown;
   /** The plugin's state changed; for those who watch its kind. */
@@ -68,6 +70,13 @@ interface Live {
 interface Waiter {
   readonly start: (live: Live) => void;
   readonly reject: (error: Error) => void;
+}
+
+/** A new version that is ready beside the present one. */
+export interface Prepared {
+  /** Switches to it. The old version has ended when `drained` resolves. */
+  commit(): Promise<{ readonly drained: Promise<void> }>;
+  abandon(): Promise<void>;
 }
 
 export class Plugin {
@@ -151,7 +160,7 @@ export class Plugin {
    * Starts a new version beside the present one and probes it. The answer switches to it and drains the old one; until
    * then nothing has changed, and `abandon` leaves everything as it was.
    */
-  async prepare(spec: PluginSpec): Promise<{ commit: () => Promise<void>; abandon: () => Promise<void> }> {
+  async prepare(spec: PluginSpec): Promise<Prepared> {
     const live = await this.#start(spec);
     return {
       abandon: () => this.#end(live, 'another plugin of the bundle did not start'),
@@ -159,7 +168,7 @@ export class Plugin {
         const old = this.#live;
         await this.#switchTo(live, spec);
         this.#crashes = [];
-        if (old) void this.#drain(old);
+        return { drained: old ? this.#drain(old) : Promise.resolve() };
       },
     };
   }
@@ -338,6 +347,7 @@ export class Plugin {
     };
     const options: PersistentOptions = {
       ...this.#options,
+      ...this.#options.about(spec),
       spec,
       onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call),
     };

@@ -1,10 +1,9 @@
-// What this node has already done: identical signed bytes are dropped, and a retry (same caller, id and body, signed
-// anew) is answered from here and not run twice. Bounded; kept on disk, so that a restart does not forget.
+// What this node has already done: a retry (same caller, id and body, signed anew) is answered from here and not run
+// twice. Bounded; kept on disk, so that a restart does not forget.
 
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 
-const maxSeen = 65_536;
 const maxEntries = 2_048;
 const keepMs = 3_600_000;
 /** Replies larger than this are not kept; a retry is told so. */
@@ -23,7 +22,6 @@ interface Line {
 
 export class Ledger {
   readonly #file: string | undefined;
-  readonly #seen = new Map<string, number>();
   readonly #entries = new Map<string, Entry & { readonly time: number }>();
   readonly #unwritten: Line[] = [];
   #fd: number | undefined;
@@ -33,16 +31,6 @@ export class Ledger {
   constructor(file: string | undefined) {
     this.#file = file;
     if (file !== undefined && existsSync(file)) this.#load(file);
-  }
-
-  /** True the first time that these signed bytes are shown within their life. */
-  admit(digest: string, now: number, lifeMs: number): boolean {
-    const until = this.#seen.get(digest);
-    if (until !== undefined && until > now) return false;
-    if (this.#seen.size >= maxSeen) this.#forgetSeen(now);
-    this.#seen.delete(digest);
-    this.#seen.set(digest, now + lifeMs);
-    return true;
   }
 
   find(key: string): Entry | undefined {
@@ -111,13 +99,6 @@ export class Ledger {
     writeFileSync(`${file}.new`, text, { mode: 0o600 });
     renameSync(`${file}.new`, file);
     this.#bytes = Buffer.byteLength(text);
-  }
-
-  #forgetSeen(now: number): void {
-    for (const [digest, until] of this.#seen) if (until <= now) this.#seen.delete(digest);
-    // All still alive: the oldest tenth goes, rather than growing without end.
-    for (const digest of [...this.#seen.keys()].slice(0, this.#seen.size >= maxSeen ? maxSeen / 10 : 0))
-      this.#seen.delete(digest);
   }
 }
 

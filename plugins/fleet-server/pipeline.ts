@@ -20,6 +20,7 @@ import type { NodeConfig } from './config.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
 import type { NodeFiles } from './node-facts.ts';
 import type { Outcomes } from './outcomes.ts';
+import { Seen } from './seen.ts';
 
 /** Requests that run at once; past it, messages wait in the host. */
 const maxRunning = 1_024;
@@ -62,6 +63,7 @@ export interface PipelineParts {
 
 export class Pipeline {
   readonly #parts: PipelineParts;
+  readonly #seen = new Seen(Date.now());
   #gathered: BusMessage[] = [];
   #running = 0;
   #room: { promise: Promise<void>; open: () => void } | undefined;
@@ -130,7 +132,7 @@ export class Pipeline {
 
   /** Filter, collective, age, replay, reply subject: where silence is the right answer. */
   #isForUs(request: OpenedRequest, { replyTo }: Transport, subject: string): boolean {
-    const { identity, config, agents, files, ledger, outcomes, host } = this.#parts;
+    const { identity, config, agents, files, outcomes, host } = this.#parts;
     const { id, collective, time, ttl, digest } = request;
     const filter = subject === nodeSubject(collective, identity) ? withoutAgent(request.filter, request.agent) : request.filter;
     if (
@@ -163,7 +165,7 @@ export class Pipeline {
       host.log.warn(`dropped request ${id} of ${request.caller}: it was made ${age} s ago and lives for ${ttl} s`);
       return false;
     }
-    if (!ledger.admit(digest, now, 2 * ttl * 1000)) {
+    if (!this.#seen.admit(digest, now, 2 * ttl * 1000)) {
       outcomes.tell(id, 'replayed', 'the same signed message came a second time and was dropped');
       host.log.debug(`dropped request ${id} of ${request.caller}: the same signed message came before`);
       return false;
