@@ -1,7 +1,7 @@
 // The host: which bundles are loaded, which plugin answers for which name, and how a changed bundle takes over.
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Capabilities, createCapabilities, type TerminalEnds } from '../capabilities/index.ts';
 import type { ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
@@ -95,7 +95,7 @@ export class Host {
   /** Loads the bundles and starts what is to run from the beginning. @throws if a service can't be started */
   async start(): Promise<void> {
     const { bundles, watched = [], watch = true, services = [] } = this.options;
-    for (const source of bundles.flatMap(findBundles)) await this.#addBundle(source, false);
+    for (const source of bundles.flatMap(findBundles)) await this.#addBundle(source, 'cached');
     for (const source of watched.flatMap(findBundles)) await this.#reloadNow(source).catch(() => undefined);
     removeOtherSnapshots(join(this.options.stateFolder, 'bundles'), this.bundles);
     if (watched.length > 0 && watch) {
@@ -241,7 +241,8 @@ export class Host {
     if (this.#stopped) return;
     const present = [...this.#bundles.values()].find((bundle) => bundle.source === source);
     try {
-      if (findBundles(join(source, '..')).includes(source)) await this.#addBundle(source, true);
+      if (findBundles(join(source, '..')).includes(source))
+        await this.#addBundle(source, this.options.watched?.includes(dirname(source)) ? 'copied' : 'in place');
       else if (present) await this.#removeBundle(present);
       this.#problems.delete(source);
     } catch (error) {
@@ -253,11 +254,15 @@ export class Host {
     }
   }
 
-  async #addBundle(source: string, copy: boolean): Promise<void> {
+  /**
+   * Loads a bundle and lets it take over. `copied`: it runs from a snapshot, since its folder may change at any time;
+   * `cached`: it was read before for another host of this process.
+   */
+  async #addBundle(source: string, how: 'cached' | 'copied' | 'in place'): Promise<void> {
     const { runtime, stateFolder } = this.options;
-    const copies = copy ? join(stateFolder, 'bundles') : undefined;
+    const copies = how === 'copied' ? join(stateFolder, 'bundles') : undefined;
     const load = () => loadBundle(source, { copies, contract: (kind) => this.#contract(kind) });
-    const bundle = copy ? load() : runtime.bundle(source, load);
+    const bundle = how === 'cached' ? runtime.bundle(source, load) : load();
     const present = this.#bundles.get(bundle.name);
     if (present && present.source !== source)
       throw new BundleError(

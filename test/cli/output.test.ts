@@ -1,0 +1,253 @@
+// What the commands of operators print, in every format, and how they end.
+
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { distributionRoot } from '../../core/host/distribution.ts';
+import { Fleet } from '../support/fleet.ts';
+
+const main = join(distributionRoot(), 'core/cli/main.js');
+let fleet: Fleet;
+let config: string;
+
+beforeAll(async () => {
+  fleet = await Fleet.start();
+  await Promise.all([
+    fleet.node('a.test', { facts: { site: 'oslo', size: 1 }, classes: ['red'] }),
+    fleet.node('b.test', {
+      facts: { site: 'oslo', size: 3 },
+      classes: ['blue'],
+      policies: { rpcutil: ['policy default deny', 'allow\t*\tget_fact ping inventory daemon_stats collective_info\t*\t*'] },
+    }),
+  ]);
+  config = join(fleet.folder, 'client.conf');
+  const values = {
+    ...(await fleet.certificate('operator.mcollective')),
+    identity: 'operator.mcollective',
+    discovery_timeout: 1,
+    'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
+  };
+  writeFileSync(
+    config,
+    Object.entries(values)
+      .map(([key, value]) => `${key} = ${value}\n`)
+      .join(''),
+  );
+}, 60_000);
+afterAll(() => fleet.stop());
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function run(program: string, args: readonly string[]): Promise<Ran> {
+  return new Promise((resolve) => {
+    execFile(program, args, { cwd: fleet.folder, env: { ...process.env, NO_COLOR: '1' } }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
+    );
+  });
+}
+
+const muster = (...args: string[]) => run(process.execPath, [main, ...args, '--config', config]);
+
+describe('ping', () => {
+  test('prints a line for each node and statistics', async () => {
+    const { code, out } = await muster('ping');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^[ab]\.test {34} time=\d+ ms$/m);
+    expect(out).toMatch(/---- ping statistics ----\n2 replies max: [\d.]+ms min: [\d.]+ms avg: [\d.]+ms overhead: [\d.]+ms\n$/);
+  });
+
+  test('--names prints names alone, --json a document', async () => {
+    expect((await muster('ping', '--names')).out.trim().split('\n').sort()).toEqual(['a.test', 'b.test']);
+    expect(JSON.parse((await muster('ping', '--json')).out)).toMatchObject({ statistics: { replies: 2 }, duplicates: [] });
+  });
+
+  test('ends with 1 when nobody answers', async () => {
+    expect(await muster('ping', '-C', 'green')).toMatchObject({ code: 1, err: expect.stringContaining('no node answered') });
+  });
+});
+
+describe('find', () => {
+  test('prints names, or a JSON array; nobody is no error', async () => {
+    expect((await muster('find', '-F', 'size>2')).out).toBe('b.test\n');
+    expect(JSON.parse((await muster('find', '--json')).out)).toEqual(['a.test', 'b.test']);
+    expect(await muster('find', '-C', 'green')).toMatchObject({ code: 0, out: '' });
+  });
+
+  test('reads nodes from a file', async () => {
+    writeFileSync(join(fleet.folder, 'nodes.txt'), 'b.test\na.test\n');
+    writeFileSync(join(fleet.folder, 'nodes.json'), '["a.test"]');
+    expect((await muster('find', '--nodes', 'nodes.txt')).out).toBe('a.test\nb.test\n');
+    expect((await muster('find', '--nodes', 'nodes.json')).out).toBe('a.test\n');
+    writeFileSync(join(fleet.folder, 'nodes.txt'), 'not a name\n');
+    expect(await muster('find', '--nodes', 'nodes.txt')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("nodes.txt: 'not a name' is no node name"),
+    });
+  });
+
+  test('says what is wrong with a filter', async () => {
+    expect(await muster('find', '-F', 'size')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("'size' is no fact filter"),
+    });
+  });
+});
+
+describe('req', () => {
+  const getFact = ['req', 'rpcutil', 'get_fact', 'fact=site'];
+
+  test('prints replies, a summary and what was processed', async () => {
+    const { code, out } = await muster(...getFact, '--sort');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^a\.test +\n\n {4}Fact: site\n {3}Value: oslo\n\nb\.test/);
+    expect(out).toMatch(/Summary of Value:\n\n {3}oslo: 2\n/);
+    expect(out).toMatch(/Finished processing 2 \/ 2 hosts in [\d.]+m?s\n$/);
+  });
+
+  test('--json prints the document that scripts of Choria read', async () => {
+    const document = JSON.parse((await muster(...getFact, '--json')).out);
+    expect(document).toMatchObject({
+      agent: 'rpcutil',
+      action: 'get_fact',
+      request_stats: {
+        requestid: expect.stringMatching(/^[0-9a-f]{32}$/),
+        no_responses: [],
+        unexpected_responses: [],
+        discovered: 2,
+        failed: 0,
+        ok: 2,
+        responses: 2,
+      },
+      summaries: { value: { oslo: 2 } },
+    });
+    const [reply] = document.replies;
+    expect(reply).toMatchObject({
+      action: 'get_fact',
+      statuscode: 0,
+      statusmsg: 'OK',
+      data: { fact: 'site', value: 'oslo' },
+      time_utc: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+    });
+    for (const name of ['publish_time', 'request_time', 'discover_time'])
+      expect(Number.isInteger(document.request_stats[name])).toBe(true);
+  });
+
+  test('--jsonl prints an object a line as replies come in, and errors as well', async () => {
+    const lines = (await muster(...getFact, '--jsonl')).out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { k: string });
+    expect(lines.map(({ k }) => k)).toEqual(['discovery', 'discovery', 'result', 'result', 'summaries', 'stats']);
+    const failed = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-C', 'green', '--jsonl');
+    expect(failed.code).toBe(0);
+    expect(JSON.parse(failed.out.trim().split('\n').at(-1) ?? '')).toEqual({ k: 'error', err: 'did not discover any nodes' });
+  });
+
+  test('--table and --senders show who succeeded', async () => {
+    expect((await muster(...getFact, '--table')).out).toMatch(/^Sender +Fact +Value *\n[ab]\.test +site +oslo/);
+    expect((await muster(...getFact, '--senders')).out.trim().split('\n').sort()).toEqual(['a.test', 'b.test']);
+    expect(JSON.parse((await muster(...getFact, '--senders', '--json')).out).sort()).toEqual(['a.test', 'b.test']);
+  });
+
+  test('-o writes to a file, --display none shows no reply', async () => {
+    const { out } = await muster(...getFact, '-o', 'result.txt', '--display', 'none');
+    expect(out).toBe('');
+    const written = readFileSync(join(fleet.folder, 'result.txt'), 'utf8');
+    expect(written).toContain('Finished processing 2 / 2 hosts');
+    expect(written).not.toContain('a.test');
+  });
+
+  test('names those that failed; 0 all the same, 2 with --strict', async () => {
+    const denied = ['req', 'rpcutil', 'agent_inventory'];
+    const { code, out } = await muster(...denied, '--display', 'failed');
+    expect(code).toBe(0);
+    expect(out).toMatch(/b\.test +Request Aborted\n\n {4}You are not authorized to call this agent or action/);
+    expect((await muster(...denied, '--strict')).code).toBe(2);
+  });
+
+  test('names those that are silent', async () => {
+    const { out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5');
+    expect(out).toMatch(/Finished processing 1 \/ 2 hosts[\s\S]*No Responses from: 1\n\n {4}c\.test\n/);
+  });
+
+  test('-v prints what happened when', async () => {
+    expect((await muster(...getFact, '-v')).out).toMatch(
+      /---- request stats ----[\s\S]*Nodes: 2 \/ 2[\s\S]*Pass \/ Fail: 2 \/ 0[\s\S]*Total Time:/,
+    );
+  });
+
+  test.each([
+    [['req', 'no_such_agent', 'x'], 'there is no DDL for the agent no_such_agent'],
+    [['req', 'rpcutil', 'dance'], 'unknown action rpcutil#dance; there are'],
+    [['req', 'rpcutil', 'get_fact'], "input 'fact' is required"],
+    [['req', 'rpcutil', 'get_fact', 'fact=x', 'more=y'], "input 'more' has not been declared"],
+    [['req', 'rpcutil', 'get_fact', 'fact'], "could not parse input 'fact'; inputs are written as key=value"],
+    [['req', 'host', 'processes', 'limit=many'], "'many' is not a valid integer"],
+    [['req', 'rpcutil', 'ping', '--limit', 'half'], "could not parse limit 'half'"],
+    [['req', 'rpcutil', 'ping', '-C', 'green'], 'did not discover any nodes'],
+  ])('%j is refused before anything is sent', async (args, reason) => {
+    expect(await muster(...args)).toMatchObject({ code: 1, out: '', err: expect.stringContaining(reason) });
+  });
+
+  test('shows a progress bar on a terminal', async () => {
+    const command = [process.execPath, main, ...getFact, '--config', config].map((word) => `'${word}'`).join(' ');
+    const { out } = await run('script', ['-qec', `stty cols 120; ${command}`, '/dev/null']);
+    expect(out).toMatch(/2 \/ 2 \[=+\] 100%/);
+  });
+});
+
+describe('facts, inventory and why', () => {
+  test('facts counts values', async () => {
+    expect((await muster('facts', 'size')).out).toMatch(
+      /Report for fact: size\n\n {2}[13] found 1 times\n {2}[13] found 1 times\n\nFinished processing 2 \/ 2 hosts/,
+    );
+    expect(JSON.parse((await muster('facts', 'site', '--json')).out)).toEqual({
+      oslo: { count: 2, identities: ['a.test', 'b.test'] },
+    });
+  });
+
+  test('inventory tells what a node is', async () => {
+    const { out } = await muster('inventory', 'a.test');
+    expect(out).toMatch(/Inventory for a\.test[\s\S]*Collectives: mcollective[\s\S]*rpcutil[\s\S]*red[\s\S]*"site": "oslo"/);
+    expect(await muster('inventory', 'c.test')).toMatchObject({ code: 1, err: expect.stringContaining('c.test did not answer') });
+    expect(JSON.parse((await muster('inventory', '--collectives', '--json')).out)).toEqual({ mcollective: 2 });
+  });
+
+  test('why tells what became of a request', async () => {
+    const { request_stats } = JSON.parse((await muster('req', 'rpcutil', 'ping', '--json')).out) as {
+      request_stats: { requestid: string };
+    };
+    expect((await muster('why', request_stats.requestid, '-I', 'a.test')).out).toMatch(
+      /a\.test: \n {2}\S+ replied: it was answered/,
+    );
+    expect((await muster('why', 'f'.repeat(32), '-I', 'a.test')).out).toContain('no request with this id reached a.test');
+  });
+});
+
+describe('configuration of a client', () => {
+  test('a broker that is not there is named', async () => {
+    writeFileSync(
+      join(fleet.folder, 'gone.conf'),
+      `${readFileSync(config, 'utf8').replace(/middleware_hosts = .*/, 'middleware_hosts = 127.0.0.1:1')}`,
+    );
+    const { code, err } = await run(process.execPath, [main, 'ping', '--config', join(fleet.folder, 'gone.conf')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('cannot connect to nats://127.0.0.1:1')]);
+  });
+
+  test('a project’s file overrides the user’s', async () => {
+    const project = join(fleet.folder, 'project');
+    mkdirSync(project);
+    writeFileSync(join(project, 'choria.conf'), 'plugin.choria.middleware_hosts = 127.0.0.1:2\n');
+    const { err } = await new Promise<Ran>((resolve) =>
+      execFile(process.execPath, [main, 'ping', '--config', config], { cwd: project }, (_error, out, text) =>
+        resolve({ code: 1, out, err: text }),
+      ),
+    );
+    expect(err).toContain('127.0.0.1:2');
+  });
+});
