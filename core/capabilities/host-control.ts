@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { entriesFrom } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
 import { keySpecsOf } from '../host/config-keys.ts';
+import { nodeFlags } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
@@ -33,7 +34,7 @@ export function createHostControl(host: Host): Capability {
         configFile: config.file ?? null,
         stateFolder,
         node: process.version,
-        program: [process.execPath, ...process.execArgv, join(runtime.root, 'core/cli/main.js')],
+        program: [process.execPath, ...nodeFlags, join(runtime.root, 'core/cli/main.js')],
         root: runtime.root,
       }),
       'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) =>

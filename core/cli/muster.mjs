@@ -1,6 +1,5 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
-// The `muster` command of a checkout or package: hands over to the compiled one. Small semi-spaces keep a node at two
-// thirds of the memory that it would otherwise grow to, for a few per cent of its speed.
+// The `muster` command of a checkout or package: hands over to the compiled one. The flag is that of `distribution.ts`.
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -17,3 +17,9 @@ export function packageInfo(): { readonly version: string; readonly description:
     description: string;
   };
 }
+
+/**
+ * Flags of Node for a host that serves: small semi-spaces keep it at two thirds of the memory that it would otherwise grow
+ * to, for a few per cent of its speed. The first line of `core/cli/muster.mjs` says the same.
+ */
+export const nodeFlags: readonly string[] = ['--max-semi-space-size=2'];

@@ -12,7 +12,7 @@ import { Load } from './requests.ts';
 const [early, late] = [20_000, 100_000];
 const reloads = 1_000;
 /** Until V8 has compiled what it will. */
-const warmReloads = 200;
+const warmReloads = 500;
 
 export async function run(): Promise<void> {
   const part = process.argv[3];

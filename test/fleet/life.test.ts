@@ -79,36 +79,6 @@ test('two nodes of one identity: each logs the other, and the client reports the
   await Promise.all([first.stop(), second.stop()]);
 });
 
-test('a broker that is killed under load is started again, and every node comes back', async () => {
-  const node = await fleet.node('patient.test');
-  const broker = fleet.broker;
-  if (!broker) throw new Error('no broker');
-  let asked = 0;
-  let answered = 0;
-  let done = false;
-  const load = (async () => {
-    while (!done) {
-      asked += 1;
-      answered += await client.ask('patient.test', 'rpcutil', 'ping', {}, { timeoutMs: 500 }).then(
-        () => 1,
-        () => 0,
-      );
-    }
-  })();
-  await until('some requests were answered', () => answered > 20);
-  const { execFileSync } = await import('node:child_process');
-  execFileSync('pkill', ['-9', '-f', `${broker.folder}/plugins/service.broker/state/nats-server.conf`]);
-  await until('the broker says that it was started again', () =>
-    broker.log.some(({ message }) => message.startsWith('nats-server ended')),
-  );
-  const before = answered;
-  await until('requests are answered again', () => answered > before + 20, 20_000);
-  done = true;
-  await load;
-  expect(asked).toBeGreaterThan(answered);
-  expect(node.host.list('service').find(({ name }) => name === 'server')).toMatchObject({ state: 'ready', restarts: 0 });
-}, 60_000);
-
 describe('a service that is reloaded under a stream of bus messages', () => {
   const manifest = (version: string) => `bundle: counter
 version: ${version}
@@ -166,3 +136,33 @@ export default definePlugin({ kind: 'service', version: '${version}', create: (h
     remove();
   }, 60_000);
 });
+
+test('a broker that is killed under load is started again, and every node comes back', async () => {
+  const node = await fleet.node('patient.test');
+  const broker = fleet.broker;
+  if (!broker) throw new Error('no broker');
+  let asked = 0;
+  let answered = 0;
+  let done = false;
+  const load = (async () => {
+    while (!done) {
+      asked += 1;
+      answered += await client.ask('patient.test', 'rpcutil', 'ping', {}, { timeoutMs: 500 }).then(
+        () => 1,
+        () => 0,
+      );
+    }
+  })();
+  await until('some requests were answered', () => answered > 20);
+  const { execFileSync } = await import('node:child_process');
+  execFileSync('pkill', ['-9', '-f', `${broker.folder}/plugins/service.broker/state/nats-server.conf`]);
+  await until('the broker says that it was started again', () =>
+    broker.log.some(({ message }) => message.startsWith('nats-server ended')),
+  );
+  const before = answered;
+  await until('requests are answered again', () => answered > before + 20, 20_000);
+  done = true;
+  await load;
+  expect(asked).toBeGreaterThan(answered);
+  expect(node.host.list('service').find(({ name }) => name === 'server')).toMatchObject({ state: 'ready', restarts: 0 });
+}, 60_000);
