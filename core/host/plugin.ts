@@ -9,6 +9,7 @@ import type { End, Instance, StartOptions } from './instance.ts';
 import type { HostLog } from './log.ts';
 import { startOneshot } from './oneshot.ts';
 import { type PersistentOptions, startPersistent } from './persistent.ts';
+import { CallQueue } from './queue.ts';
 import { planRestart } from './restart.ts';
 import type { PluginSpec } from './spec.ts';
 import { Statistics } from './statistics.ts';
@@ -67,11 +68,6 @@ interface Live {
   onQuiet: (() => void) | undefined;
 }
 
-interface Waiter {
-  readonly start: (live: Live) => void;
-  readonly reject: (error: Error) => void;
-}
-
 /** A new version that is ready beside the present one. */
 export interface Prepared {
   /** Switches to it. The old version has ended when `drained` resolves. */
@@ -92,13 +88,14 @@ export class Plugin {
   #forget: NodeJS.Timeout | undefined;
   #crashes: number[] = [];
   #stopped = false;
-  readonly #waiters: Waiter[] = [];
+  readonly #queue: CallQueue<Live>;
   readonly #options: PluginOptions;
 
   constructor(spec: PluginSpec, options: PluginOptions) {
     this.#spec = spec;
     this.#options = options;
     this.log = options.log;
+    this.#queue = new CallQueue(this.name);
   }
 
   get spec(): PluginSpec {
@@ -126,7 +123,7 @@ export class Plugin {
   }
 
   get waiting(): number {
-    return this.#waiters.length;
+    return this.#queue.length;
   }
 
   /**
@@ -135,7 +132,7 @@ export class Plugin {
    */
   call(method: string, params: Params, options: CallOptions): Promise<unknown> {
     const live = this.#live;
-    if (live?.instance.alive && live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0)
+    if (live?.instance.alive && live.inFlight < live.spec.limits.concurrency && this.#queue.length === 0)
       return this.#run(live, method, params, options);
     return this.#callQueued(method, params, options);
   }
@@ -189,7 +186,7 @@ export class Plugin {
     const live = this.#live;
     this.#live = undefined;
     this.#setState({ at: 'stopped', reason });
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(new PluginError('GONE', `${this.name} stopped: ${reason}`));
+    this.#queue.refuse(new PluginError('GONE', `${this.name} stopped: ${reason}`));
     if (live) await this.#drain(live);
     await this.declarations.close();
   }
@@ -202,7 +199,7 @@ export class Plugin {
       if (deadlineMs === undefined) return this.#run(version, method, params, options);
       return this.#run(version, method, params, { ...options, deadlineMs: Math.max(1, deadlineAt - Date.now()) });
     };
-    if (live.inFlight < live.spec.limits.concurrency && this.#waiters.length === 0) return start(live);
+    if (live.inFlight < live.spec.limits.concurrency && this.#queue.length === 0) return start(live);
     return this.#wait(live, start, options);
   }
 
@@ -226,54 +223,24 @@ export class Plugin {
     const now = performance.now();
     live.lastUsed = now;
     this.statistics.record(now - started, failed);
-    if (this.#waiters.length > 0) this.#admit();
+    if (this.#queue.length > 0) this.#admit();
     if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
   }
 
-  #wait(live: Live, start: (version: Live) => Promise<unknown>, { deadlineMs, signal }: CallOptions): Promise<unknown> {
+  #wait(live: Live, start: (version: Live) => Promise<unknown>, options: CallOptions): Promise<unknown> {
     const { queue } = live.spec.limits;
-    if (this.#waiters.length >= queue) {
-      const retryAfterMs = Math.ceil(Math.max(10, this.statistics.latency()?.p50 ?? 10));
-      throw new PluginError(
-        'BUSY',
-        `${this.name} has ${live.inFlight} calls under way and ${queue} waiting; try again in ${retryAfterMs} ms`,
-        { data: { retryAfterMs } },
-      );
-    }
-    return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
-      const waiter: Waiter = {
-        start: (version) => {
-          clearTimeout(timer);
-          start(version).then(resolve, reject);
-        },
-        reject,
-      };
-      this.#waiters.push(waiter);
-      const leave = (error: PluginError) => {
-        const at = this.#waiters.indexOf(waiter);
-        if (at === -1) return;
-        this.#waiters.splice(at, 1);
-        reject(error);
-      };
-      if (deadlineMs !== undefined)
-        timer = setTimeout(
-          () => leave(new PluginError('DEADLINE', `a call waited too long for its turn in ${this.name}`)),
-          deadlineMs,
-        );
-      signal?.addEventListener('abort', () => leave(new PluginError('CANCELLED', 'cancelled while it waited for its turn')), {
-        once: true,
-      });
-    });
+    if (this.#queue.length < queue) return this.#queue.wait(start, options);
+    const retryAfterMs = Math.ceil(Math.max(10, this.statistics.latency()?.p50 ?? 10));
+    throw new PluginError(
+      'BUSY',
+      `${this.name} has ${live.inFlight} calls under way and ${queue} waiting; try again in ${retryAfterMs} ms`,
+      { data: { retryAfterMs } },
+    );
   }
 
   #admit(): void {
     const live = this.#live;
-    while (live && live.inFlight < live.spec.limits.concurrency) {
-      const waiter = this.#waiters.shift();
-      if (!waiter) return;
-      waiter.start(live);
-    }
+    if (live) this.#queue.admit(live, () => live.inFlight < live.spec.limits.concurrency);
   }
 
   async #deliverLater(method: string, params: Params, deadlineMs: number): Promise<unknown> {
@@ -450,12 +417,11 @@ export class Plugin {
         `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
       );
       void this.declarations.close();
-      for (const waiter of this.#waiters.splice(0))
-        waiter.reject(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
+      this.#queue.refuse(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
       return;
     }
     this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
-    const wanted = this.#spec.eager || this.declarations.size > 0 || this.#waiters.length > 0;
+    const wanted = this.#spec.eager || this.declarations.size > 0 || this.#queue.length > 0;
     if (wanted || what === 'crashed') {
       this.statistics.restarts += wanted ? 1 : 0;
       if (wanted) this.#restart = setTimeout(() => void this.#ensure().catch(() => undefined), plan.afterMs);

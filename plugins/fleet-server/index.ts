@@ -4,8 +4,8 @@
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
-import { type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
-import { broadcastSubject, fitsSubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
+import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
+import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
@@ -19,6 +19,8 @@ const connection = 'node';
 /** How often the connection is looked at: until it is there, and from then on. */
 const connectingMs = 250;
 const connectedMs = 30_000;
+/** Namesakes that are remembered as logged. */
+const maxNamesakes = 256;
 const aliveMs = 30 * 60_000;
 const aliveSplayMs = 29 * 60_000;
 
@@ -50,7 +52,7 @@ class FleetServer {
   #server: string | undefined;
   #pipeline: Pipeline | undefined;
   #builtin: BuiltinParts | undefined;
-  #startupId = '';
+  #startup: CloudEvent | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -153,20 +155,35 @@ class FleetServer {
     }
   }
 
-  /** A second node of this name would answer as well: its start-up event gives it away. */
+  /**
+   * A second node of this name would answer as well. Each shows its start-up event on a subject of the name, where only
+   * namesakes listen, and answers another's with its own: so both know, and the others of a large fleet hear nothing of it.
+   */
   async #watchNamesakes(): Promise<void> {
+    const seen = new Set<string>();
     await this.#host.bus.subscribe(
-      { connection, id: 'namesakes', subject: lifecycleSubject('startup', component) },
-      ({ payload }) => {
+      { connection, id: 'namesakes', subject: identitySubject(this.#identity), limit: 64 },
+      async ({ payload }) => {
         const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
-        if (told?.event.identity === this.#identity && told.event.id !== this.#startupId) {
-          this.#host.log.error(
-            `another node with the identity ${this.#identity} started; give each node an identity of its own`,
-            { event: told.event.id },
-          );
-        }
+        if (!told || told.event.identity !== this.#identity || told.event.id === this.#startup?.id || seen.has(told.event.id))
+          return;
+        if (seen.size < maxNamesakes) seen.add(told.event.id);
+        this.#host.log.error(`another node with the identity ${this.#identity} started; give each node an identity of its own`, {
+          event: told.event.id,
+          time: new Date(told.event.timestamp * 1000).toISOString(),
+        });
+        await this.#showStartup();
       },
     );
+  }
+
+  async #showStartup(): Promise<void> {
+    if (!this.#startup) return;
+    await this.#host.bus.publish({
+      connection,
+      subject: identitySubject(this.#identity),
+      payload: Buffer.from(JSON.stringify(this.#startup)),
+    });
   }
 
   /** The broker may be reached late, and another one later: replies name the one that they go through. */
@@ -174,7 +191,7 @@ class FleetServer {
     const { connected, server } = await this.#host.bus.info(connection);
     if (!connected) return;
     this.#server = server;
-    if (this.#startupId !== '') return;
+    if (this.#startup) return;
     await this.#started();
     await this.#host.timers.set({ id: 'connection', everyMs: connectedMs, splayMs: connectedMs }, () => this.#checkConnection());
   }
@@ -183,6 +200,7 @@ class FleetServer {
     // What this plugin announces is there since the host switched to it.
     await this.#agentsChanged();
     await this.#emit('startup');
+    await this.#showStartup();
     this.#host.log.info(
       `node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`,
     );
@@ -196,7 +214,7 @@ class FleetServer {
       now: new Date(),
       ...(type !== 'shutdown' && { version }),
     });
-    if (type === 'startup') this.#startupId = event.data.id;
+    if (type === 'startup') this.#startup = event;
     const body = this.#config['plugin.choria.legacy_lifecycle_format'] ? event.data : event;
     await this.#host.bus.publish({
       connection,

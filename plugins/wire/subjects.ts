@@ -6,6 +6,9 @@ export const broadcastSubject = (collective: string, agent: string): string => `
 export const nodeSubject = (collective: string, identity: string): string => `${collective}.node.${identity}`;
 export const serviceSubject = (collective: string, agent: string): string => `${collective}.broadcast.service.${agent}`;
 
+/** Where nodes of one identity meet; there should be only one. Muster's own, no part of Choria's layout. */
+export const identitySubject = (identity: string): string => `muster.identity.${identity}`;
+
 /** `<collective>.reply.<md5 of the caller id>.<request id>` */
 export function replySubject(collective: string, caller: string, requestId: string): string {
   return `${collective}.reply.${callerHash(caller)}.${requestId}`;

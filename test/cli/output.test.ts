@@ -137,6 +137,11 @@ describe('req', () => {
       expect(Number.isInteger(document.request_stats[name])).toBe(true);
   });
 
+  test('--json holds every reply, also of actions that show people none', async () => {
+    expect(JSON.parse((await muster('req', 'choria_util', 'info', '-I', 'a.test', '--json')).out).replies).toHaveLength(1);
+    expect((await muster('req', 'choria_util', 'info', '-I', 'a.test')).out).not.toContain('a.test');
+  });
+
   test('--jsonl prints an object a line as replies come in, and errors as well', async () => {
     const lines = (await muster(...getFact, '--jsonl')).out
       .trim()

@@ -71,9 +71,10 @@ describe('lifecycle events', () => {
 test('two nodes of one identity: each logs the other, and the client reports the name', async () => {
   const first = await fleet.node('twin.test');
   const second = await fleet.node('twin.test');
-  await until('the first one noticed', () =>
-    first.log.some(({ message }) => message.includes('another node with the identity twin.test started')),
-  );
+  for (const node of [first, second])
+    await until('each noticed the other', () =>
+      node.log.some(({ message }) => message.includes('another node with the identity twin.test started')),
+    );
   const { duplicates } = await client.fleet.ping({ timeoutMs: 500 });
   expect(duplicates).toEqual(['twin.test']);
   await Promise.all([first.stop(), second.stop()]);

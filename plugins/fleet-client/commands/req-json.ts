@@ -9,12 +9,13 @@ import type { Outcome } from './req-text.ts';
 
 const nanosecondsPerMs = 1e6;
 
+/** All replies: which of them people are shown is no matter of programs. */
 export function jsonDocument(outcome: Outcome): string {
-  const { agent, action, replies, statistics, show } = outcome;
+  const { agent, action, replies, statistics } = outcome;
   return toJson({
     agent,
     action: action.action,
-    replies: replies.filter(show).map((reply) => ({
+    replies: replies.map((reply) => ({
       ...replyJson(reply),
       data: reply.statuscode === 0 ? withOutputDefaults(action, reply.data) : reply.data,
     })),

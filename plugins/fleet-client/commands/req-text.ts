@@ -32,10 +32,10 @@ export function textDocument(outcome: Outcome, { verbose, color }: { verbose: bo
   return parts.join('\n');
 }
 
-export function tableDocument({ action, replies, show }: Outcome): string {
+export function tableDocument({ action, replies }: Outcome): string {
   const names = Object.keys(action.output).sort();
   const table = plainTable(['Sender', ...names.map((name) => action.output[name]?.display_as ?? name)]);
-  for (const { sender, data } of replies.filter((reply) => reply.statuscode === 0 && show(reply))) {
+  for (const { sender, data } of replies.filter(({ statuscode }) => statuscode === 0)) {
     table.push([sender, ...names.map((name) => oneLine((data as Record<string, unknown> | null)?.[name]))]);
   }
   return table.toString();
