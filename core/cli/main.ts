@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { distributionRoot, packageInfo } from '../host/distribution.ts';
 import { addBundleCommands, type CommandOfBundle } from './bundle-commands.ts';
+import { examples } from './examples.ts';
 import { addPluginCommands } from './plugin-commands.ts';
 import { fail } from './report.ts';
 
@@ -94,10 +95,6 @@ function addCompletion(program: Command): void {
       const { completionScript } = await import('./completion.ts');
       process.stdout.write(completionScript(program, shell));
     });
-}
-
-export function examples(lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }
 
 try {

@@ -1,6 +1,7 @@
 // `muster plugin …`: make, test and call bundles, and look into a running host through its control socket.
 
 import type { Command } from 'commander';
+import { examples } from './examples.ts';
 
 interface HostFlags {
   readonly state?: string;
@@ -131,8 +132,4 @@ function hostFlags(command: Command): Command {
     .option('-c, --config <file>', 'configuration file of the running host, to find its state folder')
     .option('--state <folder>', 'state folder of the running host')
     .option('-j, --json', 'print JSON');
-}
-
-function examples(lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }

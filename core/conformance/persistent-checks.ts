@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeBytes, pathsOf } from '../protocol/bytes.ts';
 import type { Contract } from '../protocol/contract.ts';
 import { errorCodes } from '../protocol/errors.ts';
-import { Failed } from './conversation.ts';
+import { type Conversation, Failed } from './conversation.ts';
 import type { Check } from './kit.ts';
 import { sampleOf } from './sample.ts';
 
@@ -200,7 +200,7 @@ export const persistentChecks: readonly Check[] = [
     what: 'no request is answered twice, and none that was never sent',
     run: async ({ talk, subject: { contract } }) => {
       await talk.start();
-      for (const [name, { params }] of contract ? methodsOf(contract) : []) await talk.ask(name, sampleOf(params));
+      await callEveryMethod(talk, contract);
       await talk.ask('ping', {});
       await sleep(quietMs);
       const [stray] = talk.strays;
@@ -212,10 +212,8 @@ export const persistentChecks: readonly Check[] = [
     what: 'stdout holds nothing but messages of the protocol',
     run: async ({ talk, subject: { contract } }) => {
       await talk.start();
-      for (const [name, { params }] of contract ? methodsOf(contract) : []) await talk.ask(name, sampleOf(params));
-      await talk.expectResult('shutdown', {});
-      talk.endInput();
-      await talk.expectExit('shutdown');
+      await callEveryMethod(talk, contract);
+      await shutDown(talk);
       const [line] = talk.noise;
       if (line !== undefined) throw new Failed(`it printed: ${line.slice(0, 100)}`);
     },
@@ -257,15 +255,23 @@ export const persistentChecks: readonly Check[] = [
     what: 'no process is left behind when it has ended',
     run: async ({ talk, subject: { contract } }) => {
       await talk.start();
-      for (const [name, { params }] of contract ? methodsOf(contract) : []) await talk.ask(name, sampleOf(params));
-      await talk.expectResult('shutdown', {});
-      talk.endInput();
-      await talk.expectExit('shutdown');
+      await callEveryMethod(talk, contract);
+      await shutDown(talk);
       await sleep(quietMs);
       if (talk.leavesSomethingBehind()) throw new Failed('a process that it started is still running');
     },
   },
 ];
+
+async function callEveryMethod(talk: Conversation, contract: Contract | undefined): Promise<void> {
+  for (const [name, { params }] of contract ? methodsOf(contract) : []) await talk.ask(name, sampleOf(params));
+}
+
+async function shutDown(talk: Conversation): Promise<void> {
+  await talk.expectResult('shutdown', {});
+  talk.endInput();
+  await talk.expectExit('shutdown');
+}
 
 function methodsOf(contract: Contract) {
   return Object.entries(contract.document.methods);
