@@ -1,6 +1,7 @@
 // Child processes that belong to the host under an id: a reload of the plugin that asked for one leaves it running.
 
 import type { ChildProcess } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import { startChild } from '../host/child.ts';
 import { inherited } from '../host/environment.ts';
@@ -9,7 +10,15 @@ import type { Caller } from '../host/plugin.ts';
 import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
 import { PluginError } from '../protocol/errors.ts';
 import { LineReader } from '../protocol/lines.ts';
+import type { IncomingCall } from '../protocol/peer.ts';
 import { type Capability, notGranted } from './index.ts';
+
+interface RunParams {
+  readonly command: readonly string[];
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+}
 
 interface StartParams {
   readonly id: string;
@@ -23,6 +32,9 @@ interface StartParams {
 const maxLineBytes = 64 * 1024;
 const defaultGraceMs = 3_000;
 const deliverMs = 30_000;
+const maxRunMs = 3_600_000;
+/** Of the output of a program that is run to its end, the last of each stream. */
+const maxOutputBytes = 1024 * 1024;
 
 export function createProcesses(host: Host): Capability {
   const running = new Map<string, ChildProcess>();
@@ -31,6 +43,12 @@ export function createProcesses(host: Host): Capability {
     const child = running.get(key(caller, id));
     if (!child) throw new PluginError('NOT_FOUND', `${caller.name} has no process ${id}`);
     return child;
+  };
+
+  const refuseUngranted = (caller: Caller, program: string): void => {
+    const granted = caller.spec.needs.process ?? [];
+    if (!granted.includes('*') && !granted.includes(program) && !granted.includes(basename(program)))
+      throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
   };
 
   const start = (params: StartParams, caller: Caller): ChildProcess => {
@@ -60,10 +78,7 @@ export function createProcesses(host: Host): Capability {
   return {
     methods: {
       'process/start': async (params: StartParams, caller) => {
-        const program = params.command[0] ?? '';
-        const granted = caller.spec.needs.process ?? [];
-        if (!granted.includes(program) && !granted.includes(basename(program)))
-          throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
+        refuseUngranted(caller, params.command[0] ?? '');
         if (params.output === 'terminal' && !(caller.spec.needs.terminal && host.options.terminal))
           throw notGranted(caller, 'may not lend the terminal to a process', 'terminal');
         let started: ChildProcess | undefined;
@@ -74,6 +89,15 @@ export function createProcesses(host: Host): Capability {
             climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
         });
         return { pid: (started ?? running.get(key(caller, params.id)))?.pid ?? 0 };
+      },
+      'process/run': async ({ command, cwd = tmpdir(), env = {}, stdin = '' }: RunParams, caller, call: IncomingCall) => {
+        refuseUngranted(caller, command[0] ?? '');
+        const deadlineMs = Math.min(call.meta.deadlineMs ?? maxRunMs, maxRunMs);
+        const { tooLarge: _never, ...ended } = await host.runtime.launcher.run(
+          { command, cwd, env, stdin, maxOutputBytes, excess: 'forget', graceMs: defaultGraceMs },
+          { deadlineMs, signal: call.signal },
+        );
+        return ended;
       },
       'process/signal': ({ id, signal }: { id: string; signal: string }, caller) =>
         signalGroup(find(caller, id).pid, signal as NodeJS.Signals),

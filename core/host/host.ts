@@ -180,6 +180,11 @@ export class Host {
     const before = [...this.#announced].filter(([, entry]) => entry.announcer === announcer);
     for (const [key] of before) if (!keys.has(key)) this.#announced.delete(key);
     for (const [key, entry] of keys) {
+      if (this.#plugins.has(key))
+        this.log.warn(
+          {},
+          `${announcer.name} announces ${key}, which the bundle ${this.#plugins.get(key)?.spec.bundle} provides; the bundle's counts`,
+        );
       const other = this.#announced.get(key);
       if (other && other.announcer !== announcer)
         this.log.warn({}, `${announcer.name} announces ${key}, which ${other.announcer.name} already answers for; ignored`);

@@ -14,8 +14,9 @@ export interface RunParams extends Params {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
-  /** Output past this many bytes ends the program. */
   readonly maxOutputBytes: number;
+  /** Whether output past that ends the program, or only the last of it is kept. */
+  readonly excess: 'end' | 'forget';
   readonly graceMs: number;
 }
 
@@ -48,7 +49,7 @@ function main(): void {
 }
 
 async function run(
-  { command, cwd, env, stdin, maxOutputBytes, graceMs }: RunParams,
+  { command, cwd, env, stdin, maxOutputBytes, excess, graceMs }: RunParams,
   call: IncomingCall,
   children: Set<ChildProcess>,
 ): Promise<RunResult> {
@@ -76,7 +77,8 @@ async function run(
     call.signal.addEventListener('abort', stop, { once: true });
     child.stdin.on('error', () => undefined);
     child.stdout.on('data', (chunk: Buffer) => {
-      if (!stdout.add(chunk)) stop();
+      if (excess === 'forget') stdout.addLast(chunk);
+      else if (!stdout.add(chunk)) stop();
     });
     child.stderr.on('data', (chunk: Buffer) => stderr.addLast(chunk));
     child.stdin.end(stdin);

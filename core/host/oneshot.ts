@@ -54,6 +54,7 @@ async function runOnce(method: string, params: Params, call: CallOptions, option
         },
         stdin: `${JSON.stringify(encodeBytes(params, pathsOf(bytes, method, 'params')))}\n`,
         maxOutputBytes: spec.limits.maxLineBytes,
+        excess: 'end',
         graceMs: spec.limits.graceMs,
       },
       { deadlineMs, signal: call.signal },

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import type { AnnouncedPlugin, Call, Host, HostInfo } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { lookup } from '../wire/facts.ts';
+import type { NodeFiles } from '../wire/node-files.ts';
 import { type RpcReply, statusCodes } from '../wire/rpc.ts';
 import type { AgentList } from './agents.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
-import type { NodeFiles } from './node-facts.ts';
 import type { Outcomes } from './outcomes.ts';
 
 export interface BuiltinParts {

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
+import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
 import { Ledger } from './ledger.ts';
-import { NodeFiles } from './node-facts.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
 

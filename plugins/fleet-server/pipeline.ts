@@ -5,6 +5,7 @@ import type { BusMessage, Host } from '../../core/sdk/typescript/index.ts';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 import { checkInput, DdlError, withOutputDefaults } from '../wire/ddl.ts';
 import { type Filter, isEmptyFilter, matchFilter, withoutAgent } from '../wire/filter.ts';
+import type { NodeFiles } from '../wire/node-files.ts';
 import {
   ageAllowed,
   pongPayload,
@@ -18,7 +19,6 @@ import { mayReplyTo, nodeSubject } from '../wire/subjects.ts';
 import type { AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
-import type { NodeFiles } from './node-facts.ts';
 import type { Outcomes } from './outcomes.ts';
 import { Seen } from './seen.ts';
 

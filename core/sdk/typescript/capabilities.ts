@@ -61,7 +61,25 @@ export interface ProcessHandlers {
   readonly onExit?: (end: { readonly exitCode: number | null; readonly signal: string | null }) => unknown;
 }
 
+/** How a program ended that was run to its end; of each stream the last MiB. */
+export interface Ended {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 export interface Processes {
+  /** Runs a program to its end. Its environment is exactly `env`; the options' deadline and signal end it and its group. */
+  run(
+    spec: {
+      readonly command: readonly string[];
+      readonly cwd?: string;
+      readonly env?: Readonly<Record<string, string>>;
+      readonly stdin?: string;
+    },
+    options?: HostCallOptions,
+  ): Promise<Ended>;
   start(spec: ProcessSpec, handlers?: ProcessHandlers): Promise<{ readonly pid: number }>;
   signal(id: string, signal: string): Promise<void>;
   stop(id: string): Promise<void>;
@@ -157,6 +175,7 @@ export function createTimers(host: Caller, deliveries: Deliveries): Timers {
 
 export function createProcesses(host: Caller, deliveries: Deliveries): Processes {
   return {
+    run: async (spec, options) => (await host.call('process/run', { ...spec }, options)) as Ended,
     start: async (spec, handlers = {}) => {
       deliveries.on('process/output', spec.id, (params) => handlers.onOutput?.(params as never));
       deliveries.on('process/exit', spec.id, (params) => handlers.onExit?.(params as never));
