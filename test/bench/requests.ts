@@ -2,7 +2,7 @@
 
 import type { NatsConnection } from 'nats';
 import type { Fleet } from '../support/fleet.ts';
-import { type Crafted, Crafter } from '../support/messages.ts';
+import { type Crafted, Crafter, type RequestPlan } from '../support/messages.ts';
 
 const inFlight = 256;
 
@@ -19,12 +19,12 @@ export class Load {
     return new Load(await fleet.connection(), await Crafter.of(fleet.authority, 'operator.mcollective'));
   }
 
-  sign(count: number): Crafted[] {
-    return Array.from({ length: count }, () => this.#crafter.request({ replyTo: 'mcollective.reply.bench.all' }));
+  sign(count: number, plan: Pick<RequestPlan, 'agent' | 'action' | 'data'> = {}): Crafted[] {
+    return Array.from({ length: count }, () => this.#crafter.request({ ...plan, replyTo: 'mcollective.reply.bench.all' }));
   }
 
-  /** Sends them, at most 256 unanswered; requests a second until the last reply. @throws Error if replies are missing */
-  async send(requests: readonly Crafted[], identity: string): Promise<number> {
+  /** Sends them, at most so many unanswered; requests a second until the last reply. @throws Error if replies are missing */
+  async send(requests: readonly Crafted[], identity: string, window = inFlight): Promise<number> {
     let answered = 0;
     let sent = 0;
     const subject = `mcollective.node.${identity}`;
@@ -47,7 +47,7 @@ export class Load {
           resolve();
         },
       });
-      for (let count = 0; count < inFlight; count += 1) publish();
+      for (let count = 0; count < window; count += 1) publish();
     });
     return requests.length / ((performance.now() - started) / 1000);
   }

@@ -1,0 +1,1 @@
+export function runOnce(executable: string, request: object): Promise<unknown>;
