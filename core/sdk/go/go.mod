@@ -1,0 +1,3 @@
+module muster/sdk
+
+go 1.21
