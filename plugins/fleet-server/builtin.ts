@@ -1,13 +1,16 @@
 // The agents that every node has: rpcutil and choria_util by their DDLs, and `muster`, which explains silence.
 
 import { readFileSync } from 'node:fs';
-import type { AnnouncedPlugin, Call, Host, HostInfo } from '../../core/sdk/typescript/index.ts';
+import { availableParallelism } from 'node:os';
+import { type AnnouncedPlugin, type Call, type Host, type HostInfo, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
+import { DdlError } from '../wire/ddl.ts';
 import { lookup } from '../wire/facts.ts';
 import type { NodeFiles } from '../wire/node-files.ts';
 import { type RpcReply, statusCodes } from '../wire/rpc.ts';
 import type { AgentList } from './agents.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
+import type { DataSources } from './data-sources.ts';
 import type { Outcomes } from './outcomes.ts';
 
 export interface BuiltinParts {
@@ -17,11 +20,12 @@ export interface BuiltinParts {
   readonly agents: AgentList;
   readonly files: NodeFiles;
   readonly outcomes: Outcomes;
+  readonly data: DataSources;
   readonly info: HostInfo;
 }
 
 type Input = Readonly<Record<string, unknown>>;
-type Action = (input: Input, parts: BuiltinParts) => unknown;
+type Action = (input: Input, parts: BuiltinParts, call: Call) => unknown;
 
 class Abort extends Error {}
 
@@ -38,7 +42,7 @@ export function builtinAgents(): AnnouncedPlugin[] {
 /** `agent/invoke` for these agents. */
 export async function invokeBuiltin(
   params: { agent: string; action: string; data: unknown },
-  _call: Call,
+  call: Call,
   parts: BuiltinParts,
 ): Promise<Omit<RpcReply, 'action'>> {
   const action = actions[params.agent]?.[params.action];
@@ -49,9 +53,10 @@ export async function invokeBuiltin(
       data: {},
     };
   try {
-    return { statuscode: statusCodes.ok, statusmsg: 'OK', data: await action((params.data ?? {}) as Input, parts) };
+    return { statuscode: statusCodes.ok, statusmsg: 'OK', data: await action((params.data ?? {}) as Input, parts, call) };
   } catch (error) {
-    if (error instanceof Abort) return { statuscode: statusCodes.aborted, statusmsg: error.message, data: {} };
+    if (error instanceof Abort || error instanceof DdlError || error instanceof PluginError)
+      return { statuscode: statusCodes.aborted, statusmsg: error.message, data: {} };
     throw error;
   }
 }
@@ -67,11 +72,11 @@ const rpcutil: Readonly<Record<string, Action>> = {
       .map((name) => name.trim());
     return { values: Object.fromEntries(names.map((name) => [name, lookup(files.facts, name) ?? null])) };
   },
-  inventory: (_input, { agents, files, config, info }) => ({
+  inventory: (_input, { agents, files, config, info, data }) => ({
     agents: agents.names,
     classes: files.classes,
     collectives: config.collectives,
-    data_plugins: [],
+    data_plugins: data.names,
     facts: files.facts,
     machines: [],
     main_collective: mainCollective(config),
@@ -90,8 +95,9 @@ const rpcutil: Readonly<Record<string, Action>> = {
     version: info.version,
     ...outcomes.counters,
   }),
-  get_data: () => {
-    throw new Abort('Unknown data plugin');
+  get_data: async ({ source, query }, { data }, call) => {
+    if (!data.has(text(source))) throw new Abort('Unknown data plugin');
+    return data.get(text(source), query === undefined ? undefined : text(query), call);
   },
   get_config_item: ({ item }, { host }) => {
     const value = host.config[text(item)];
@@ -156,3 +162,36 @@ const muster: Readonly<Record<string, Action>> = {
 };
 
 const actions: Readonly<Record<string, Readonly<Record<string, Action>>>> = { rpcutil, choria_util: choriaUtil, muster };
+
+/** `data/get` for the sources `choria` and `config_item`. */
+export async function getBuiltinData(
+  { source, query }: { source: string; query?: string },
+  parts: BuiltinParts,
+): Promise<{ data: object | null }> {
+  const { host, agents, files, outcomes, info } = parts;
+  if (source === 'config_item') {
+    const item = query ?? '';
+    const value = item === 'plugin.nats.pass' ? undefined : host.config[item];
+    return { data: { present: value !== undefined, value: value ?? null } };
+  }
+  const { server } = await host.bus.info('node');
+  return {
+    data: {
+      agents: agents.names,
+      agents_count: agents.names.length,
+      classes: files.classes,
+      classes_count: files.classes.length,
+      configfile: info.configFile ?? '',
+      connected_broker: server ?? '',
+      cpus: availableParallelism(),
+      license: 'Apache-2.0',
+      machines: [],
+      machines_count: 0,
+      pid: info.pid,
+      provisioning: false,
+      uptime: Math.floor((Date.now() - info.startedAt) / 1000),
+      version: info.version,
+      ...outcomes.counters,
+    },
+  };
+}

@@ -8,8 +8,9 @@ import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, 
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
-import { type BuiltinParts, builtinAgents, invokeBuiltin } from './builtin.ts';
+import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
+import { builtinData, DataSources } from './data-sources.ts';
 import { Ledger } from './ledger.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
@@ -32,6 +33,7 @@ export default definePlugin({
     return {
       methods: {
         'service/status': () => server.status(),
+        'data/get': (params: { source: string; query?: string }) => server.data(params),
         'agent/invoke': (params: { agent: string; action: string; data: unknown }, call: Call) => server.invoke(params, call),
       },
       activate: () => server.start(),
@@ -47,6 +49,7 @@ class FleetServer {
   readonly #agents: AgentList;
   readonly #files: NodeFiles;
   readonly #ledger: Ledger;
+  readonly #data: DataSources;
   readonly #subscribed = new Set<string>();
   #identity = '';
   #server: string | undefined;
@@ -58,6 +61,7 @@ class FleetServer {
     this.#host = host;
     this.#config = host.config as unknown as NodeConfig;
     this.#agents = new AgentList(host);
+    this.#data = new DataSources(host);
     this.#files = new NodeFiles({ facts: this.#config['plugin.yaml'] ?? [], classes: this.#config.classesfile }, host.log);
     this.#ledger = new Ledger(host.stateFolder === null ? undefined : join(host.stateFolder, 'ledger.jsonl'));
   }
@@ -80,9 +84,10 @@ class FleetServer {
       files: this.#files,
       outcomes: this.#outcomes,
     };
-    this.#builtin = { host, ...shared, info };
+    this.#builtin = { host, ...shared, data: this.#data, info };
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, server: () => this.#server });
-    await host.announce.set(builtinAgents());
+    await host.announce.set([...builtinAgents(), ...builtinData()]);
+    await host.plugins.watch('data', () => this.#data.refresh());
     await host.plugins.watch('agent', () => this.#agentsChanged());
     await this.#watchNamesakes();
     await this.#subscribe('node', (collective) => nodeSubject(collective, identity));
@@ -112,6 +117,11 @@ class FleetServer {
   async invoke(params: { agent: string; action: string; data: unknown }, call: Call): Promise<unknown> {
     if (!this.#builtin) throw new Error('the node is still starting');
     return invokeBuiltin(params, call, this.#builtin);
+  }
+
+  async data(params: { source: string; query?: string }): Promise<unknown> {
+    if (!this.#builtin) throw new Error('the node is still starting');
+    return getBuiltinData(params, this.#builtin);
   }
 
   async #connect(certname: string, tls: object): Promise<void> {
@@ -199,6 +209,7 @@ class FleetServer {
   async #started(): Promise<void> {
     // What this plugin announces is there since the host switched to it.
     await this.#agentsChanged();
+    await this.#data.refresh();
     await this.#emit('startup');
     await this.#showStartup();
     this.#host.log.info(

@@ -165,6 +165,20 @@ describe('plugin new', () => {
     expect(JSON.parse(out)).toEqual({ statuscode: 0, statusmsg: 'OK', data: { greeting: 'Hello, Ada!' } });
   });
 
+  test.each(['ts', 'python', 'shell'])('writes a data plugin in %s that works at once', async (language) => {
+    const name = `size_${language}`;
+    expect((await muster('plugin', 'new', 'data', name, '--lang', language)).code).toBe(0);
+    writeFileSync(join(folder, 'measured'), '12345');
+    const { out } = await muster(
+      'plugin',
+      'call',
+      `./${name}`,
+      'data/get',
+      JSON.stringify({ source: name, query: join(folder, 'measured') }),
+    );
+    expect(JSON.parse(out)).toEqual({ data: { size: 5 } });
+  });
+
   test.each(['ts', 'python', 'shell'])('writes a plugin of any kind in %s that answers by its contract', async (language) => {
     const name = `judge_${language}`;
     await muster('plugin', 'new', 'authorizer', name, '--lang', language);

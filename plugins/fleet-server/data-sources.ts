@@ -1,0 +1,87 @@
+// The data plugins of this node: which there are, and what they tell; an answer counts for two seconds.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import type { AnnouncedPlugin, Call, Host } from '../../core/sdk/typescript/index.ts';
+import { checkQuery, type DataDDL, readDataDdl } from '../wire/data-ddl.ts';
+
+const keepMs = 2_000;
+const maxKept = 256;
+const defaultTimeout = 10;
+
+interface Kept {
+  readonly answer: Promise<unknown>;
+  readonly until: number;
+}
+
+/** Those that the fleet server answers for itself. */
+export function builtinData(): AnnouncedPlugin[] {
+  const folder = new URL('../../ddl/data/', import.meta.url);
+  return readdirSync(folder).map((file) => {
+    const ddl = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as DataDDL;
+    return {
+      kind: 'data',
+      name: ddl.metadata.name,
+      description: ddl.metadata.description,
+      version: ddl.metadata.version,
+      resources: { ddl },
+    };
+  });
+}
+
+export class DataSources {
+  readonly #host: Host;
+  readonly #kept = new Map<string, Kept>();
+  #sources: ReadonlyMap<string, DataDDL> = new Map();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#sources.keys()].sort();
+  }
+
+  /** Asks the host which there are. One without a DDL that can be read is left out, and the log says why. */
+  async refresh(): Promise<void> {
+    const sources = new Map<string, DataDDL>();
+    for (const { name, bundle, resources } of await this.#host.plugins.list('data')) {
+      try {
+        sources.set(name, readDataDdl(resources.ddl, `the DDL of data/${name} of the bundle ${bundle}`));
+      } catch (error) {
+        this.#host.log.error((error as Error).message);
+      }
+    }
+    this.#sources = sources;
+    this.#kept.clear();
+  }
+
+  has(source: string): boolean {
+    return this.#sources.has(source);
+  }
+
+  /** What a source tells; null if it knows nothing of what was asked. @throws DdlError, PluginError */
+  async get(source: string, query: string | undefined, call?: Call): Promise<unknown> {
+    const ddl = this.#sources.get(source);
+    if (!ddl) return null;
+    checkQuery(ddl, query);
+    const key = `${source} ${query ?? ''}`;
+    const now = performance.now();
+    const kept = this.#kept.get(key);
+    if (kept && kept.until > now) return kept.answer;
+    if (this.#kept.size >= maxKept) this.#kept.clear();
+    const answer = this.#ask(source, query, (ddl.metadata.timeout || defaultTimeout) * 1000, call);
+    this.#kept.set(key, { answer, until: now + keepMs });
+    // A failure is nobody else's answer.
+    answer.catch(() => this.#kept.delete(key));
+    return answer;
+  }
+
+  async #ask(source: string, query: string | undefined, deadlineMs: number, call: Call | undefined): Promise<unknown> {
+    const params = { source, ...(query !== undefined && { query }) };
+    const { data } = (await this.#host.plugins.call('data', source, 'data/get', params, {
+      deadlineMs,
+      ...(call && { for: call }),
+    })) as { data: unknown };
+    return data;
+  }
+}
