@@ -49,7 +49,10 @@ function groupOf(
       const members = all
         .filter(({ path, hidden }) => !hidden && path.slice(0, depth + 1).join(' ') === key)
         .map(({ path }) => path[depth + 1]);
-      group = parent.command(name).description(`Commands: ${members.join(', ')}`);
+      // Bundles may add to a group of the command line's own, such as `plugin`.
+      group =
+        parent.commands.find((command) => command.name() === name) ??
+        parent.command(name).description(`Commands: ${members.join(', ')}`);
       groups.set(key, group);
     }
     parent = group;

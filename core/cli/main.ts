@@ -22,11 +22,11 @@ export function createProgram(): Command {
     .showHelpAfterError('(run it with --help for what there is)')
     .configureHelp({ sortSubcommands: true, showGlobalOptions: false })
     .addHelpText('after', '\nRun `muster <command> --help` for flags and examples.');
-  addBundleCommands(program, commandsOfBundles());
   addRun(program);
   addPluginCommands(program, root);
   addConfig(program);
   addCompletion(program);
+  addBundleCommands(program, commandsOfBundles());
   return program;
 }
 

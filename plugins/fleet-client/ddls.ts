@@ -1,45 +1,90 @@
-// Where a client finds the DDL of an agent: those of this version, bundles that it has, folders of `libdir`.
+// Where a client finds DDLs: those of this version, bundles that it has, folders of `libdir`.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host } from '../../core/sdk/typescript/index.ts';
+import { type DataDDL, readDataDdl } from '../wire/data-ddl.ts';
 import { type AgentDDL, DdlError, readDdl } from '../wire/ddl.ts';
+
+export type DdlKind = 'agent' | 'data';
+
+/** A DDL that was found, not yet read. */
+export interface FoundDdl {
+  readonly kind: DdlKind;
+  readonly name: string;
+  /** File or bundle that it comes from. */
+  readonly origin: string;
+  readonly load: () => unknown;
+}
 
 /** @throws DdlError naming where it was looked for */
 export async function findDdl(host: Host, agent: string, libdirs: readonly string[]): Promise<AgentDDL> {
-  const builtIn = new URL(`../../ddl/agents/${agent}.json`, import.meta.url);
-  if (/^[\w-]+$/.test(agent) && existsSync(builtIn))
-    return readDdl(JSON.parse(readFileSync(builtIn, 'utf8')), `the DDL of ${agent}`);
-  const bundled = (await host.plugins.list('agent')).find(({ name }) => name === agent);
-  if (bundled?.resources.ddl !== undefined)
-    return readDdl(bundled.resources.ddl, `the DDL of ${agent} in the bundle ${bundled.bundle}`);
-  const file = findInLibdirs(agent, libdirs);
-  if (file !== undefined) return readFile(file);
+  const found = await find(host, 'agent', agent, libdirs);
+  return readDdl(found.load(), found.origin);
+}
+
+/** @throws DdlError naming where it was looked for */
+export async function findDataDdl(host: Host, source: string, libdirs: readonly string[]): Promise<DataDDL> {
+  const found = await find(host, 'data', source, libdirs);
+  return readDataDdl(found.load(), found.origin);
+}
+
+/** Every DDL of a kind, by name; where a name is there twice, the one that counts. */
+export async function listDdls(host: Host, kind: DdlKind, libdirs: readonly string[]): Promise<FoundDdl[]> {
+  const all = [...inLibdirs(kind, libdirs), ...(await inBundles(host, kind)), ...builtIn(kind)];
+  return [...new Map(all.map((found) => [found.name, found])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function find(host: Host, kind: DdlKind, name: string, libdirs: readonly string[]): Promise<FoundDdl> {
+  const found = (await listDdls(host, kind, libdirs)).find((entry) => entry.name === name);
+  if (found) return found;
   throw new DdlError(
-    `there is no DDL for the agent ${agent}: it is not in this version, in no bundle here, and not as mcollective/agent/${agent}.json in libdir (${libdirs.join(', ') || 'not set'})`,
+    `there is no DDL for the ${kind === 'agent' ? 'agent' : 'data plugin'} ${name}: it is not in this version, in no bundle here, and not as mcollective/${kind}/${name}.json in libdir (${libdirs.join(', ') || 'not set'})`,
   );
 }
 
+function builtIn(kind: DdlKind): FoundDdl[] {
+  const folder = new URL(kind === 'agent' ? '../../ddl/agents/' : '../../ddl/data/', import.meta.url);
+  return readdirSync(folder).map((file) => {
+    const name = file.replace(/\.json$/, '');
+    return {
+      kind,
+      name,
+      origin: `the DDL of ${kind}/${name}`,
+      load: () => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as unknown,
+    };
+  });
+}
+
+async function inBundles(host: Host, kind: DdlKind): Promise<FoundDdl[]> {
+  return (await host.plugins.list(kind))
+    .filter(({ resources }) => resources.ddl !== undefined)
+    .map(({ name, bundle, resources }) => ({
+      kind,
+      name,
+      origin: `the DDL of ${kind}/${name} in the bundle ${bundle}`,
+      load: () => resources.ddl,
+    }));
+}
+
 /** The last match wins: folders in their order, inside them `choria` before `mcollective`, files by name. */
-function findInLibdirs(agent: string, libdirs: readonly string[]): string | undefined {
+function inLibdirs(kind: DdlKind, libdirs: readonly string[]): FoundDdl[] {
   return libdirs
-    .flatMap((folder) => [join(folder, 'choria/agent'), join(folder, 'mcollective/agent')])
+    .flatMap((folder) => [join(folder, 'choria', kind), join(folder, 'mcollective', kind)])
     .filter((folder) => existsSync(folder))
     .flatMap((folder) =>
       readdirSync(folder, { recursive: true, encoding: 'utf8' })
-        .filter((name) => name === `${agent}.json` || name.endsWith(`/${agent}.json`))
+        .filter((file) => file.endsWith('.json'))
         .sort()
-        .map((name) => join(folder, name)),
+        .map((file) => join(folder, file)),
     )
-    .at(-1);
+    .map((file) => ({ kind, name: file.replace(/^.*\//, '').replace(/\.json$/, ''), origin: file, load: () => readFile(file) }));
 }
 
-function readFile(file: string): AgentDDL {
-  let value: unknown;
+function readFile(file: string): unknown {
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readFileSync(file, 'utf8')) as unknown;
   } catch (error) {
     throw new DdlError(`${file}: ${(error as Error).message}`);
   }
-  return readDdl(value, file);
 }

@@ -195,6 +195,48 @@ describe('plugin new', () => {
   });
 });
 
+describe('plugin doc', () => {
+  test('lists what there is, and a folder of libdir counts', async () => {
+    mkdirSync(join(folder, 'lib/mcollective/agent'), { recursive: true });
+    const ddl = {
+      metadata: {
+        name: 'lamp',
+        description: 'Lamps',
+        author: 'x',
+        license: 'x',
+        version: '3.1.4',
+        url: 'https://example.org',
+        timeout: 5,
+      },
+      actions: [],
+    };
+    writeFileSync(join(folder, 'lib/mcollective/agent/lamp.json'), JSON.stringify(ddl));
+    writeFileSync(join(folder, 'doc.conf'), `libdir = ${join(folder, 'lib')}\n`);
+    const { code, out } = await muster('plugin', 'doc', '--config', join(folder, 'doc.conf'));
+    expect(code).toBe(0);
+    for (const line of [/^agent\/rpcutil +1\.0\.0 /m, /^agent\/lamp +3\.1\.4 +Lamps/m, /^data\/choria /m])
+      expect(out).toMatch(line);
+  });
+
+  test('shows actions, inputs and outputs as text, Markdown or JSON', async () => {
+    const { out } = await muster('plugin', 'doc', 'host');
+    expect(out).toMatch(
+      /Action processes:[\s\S]*\$ muster req host processes \[limit=…\] \[pattern=…\][\s\S]*limit: How many to return\n {6}integer, optional, default 20/,
+    );
+    expect((await muster('plugin', 'doc', 'agent/host', '-m')).out).toMatch(/^# Agent host\n[\s\S]*\n## load\n/);
+    expect(JSON.parse((await muster('plugin', 'doc', 'data/config_item', '--json')).out)).toMatchObject({
+      metadata: { name: 'config_item' },
+    });
+  });
+
+  test('says where it looked for what it does not know', async () => {
+    expect(await muster('plugin', 'doc', 'nobody')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('there is no DDL for the agent nobody'),
+    });
+  });
+});
+
 describe('a running host', () => {
   test('is listed, called, traced, reloaded and asked why', async () => {
     const { path, remove: clean } = temporaryFolder();

@@ -3,6 +3,7 @@
 import { type Call, definePlugin, PluginError } from '../../../core/sdk/typescript/index.ts';
 import { FleetClient } from '../client.ts';
 import { type CommandContext, type CommandOptions, createContext } from './context.ts';
+import { doc } from './doc.ts';
 import { facts } from './facts.ts';
 import { find } from './find.ts';
 import { inventory } from './inventory.ts';
@@ -17,6 +18,7 @@ const commands: Readonly<Record<string, (context: CommandContext) => Promise<num
   facts,
   inventory,
   why,
+  doc,
 };
 
 interface RunParams {
