@@ -51,8 +51,8 @@ export class DataSources {
         this.#host.log.error((error as Error).message);
       }
     }
+    for (const key of this.#kept.keys()) if (!sources.has(key.slice(0, key.indexOf(' ')))) this.#kept.delete(key);
     this.#sources = sources;
-    this.#kept.clear();
   }
 
   has(source: string): boolean {
