@@ -135,7 +135,7 @@ test('one that is dropped in is there a second later', async () => {
   writeBundle(bundles, 'fresh_data', manifest('fresh_data', `runner: oneshot, command: [echo, '{"data":{"size":1}}']`), {
     'ddl.json': ddl('fresh_data', null),
   });
-  await until('it answers', async () => (await ask('fresh_data')).statuscode === 0, 3_000);
+  await until('it answers', async () => (await ask('fresh_data')).statuscode === 0);
 });
 
 test('the node tells of itself: choria and config_item', async () => {

@@ -116,7 +116,7 @@ describe.each([
         noResponses: [],
         unexpectedResponses: [],
       });
-      expect(Date.now() - started).toBeLessThan(3_000);
+      expect(Date.now() - started).toBeLessThan(6_000);
     });
 
     test('to an agent in Python measures the machine', async () => {
@@ -262,7 +262,7 @@ describe.each([
       return answer?.statuscode === 0 ? answer : undefined;
     });
     expect(reply.statusmsg).toBe('OK');
-    expect(Date.now() - started).toBeLessThan(5_000);
+    expect(Date.now() - started).toBeLessThan(10_000);
     const { rmSync } = await import('node:fs');
     rmSync(join(dropped, 'quick'), { recursive: true });
     await until('it is gone', async () => (await client.ask('web1.test', 'quick', 'wait')).statuscode === 2);
