@@ -65,8 +65,8 @@ function addCall(plugin: Command, root: string): void {
     .addHelpText(
       'after',
       examples([
-        `muster plugin call ./greeter agent/invoke '{"agent":"greeter","action":"hello","data":{"name":"Ada"},"request":{}}'`,
-        `muster plugin call service/server service/status --state /var/lib/muster`,
+        `muster plugin call fixtures/bundles/echo-python echo/echo '{"text":"hi"}'`,
+        'muster plugin call echo/echo_python echo/echo --state /var/lib/muster',
       ]),
     )
     .action(

@@ -280,10 +280,10 @@ export class Host {
         throw new BundleError('BUNDLE_UNREADABLE', `${source}: the kind ${contract.kind} belongs to Muster; choose another name`);
     const specs = bundle.plugins.map((spec) => this.#adjust(spec));
     this.#refuseTakenNames(bundle, specs);
-    for (const contract of bundle.contracts) this.#contracts.set(contract.kind, contract);
     const { drained } = await this.#switchBundle(specs, present);
     this.#bundles.set(bundle.name, bundle);
-    if (present) void drained.then(() => removeSnapshot(present));
+    for (const contract of bundle.contracts) this.#contracts.set(contract.kind, contract);
+    if (present) this.#forget(present, drained);
     for (const kind of new Set([...specs, ...(present?.plugins ?? [])].map((spec) => spec.kind))) this.#changed(kind);
     this.log.debug({ bundle: bundle.name, version: bundle.version }, present ? 'bundle replaced' : 'bundle loaded');
   }
@@ -318,9 +318,18 @@ export class Host {
   async #removeBundle(bundle: Bundle): Promise<void> {
     this.#bundles.delete(bundle.name);
     const ended = bundle.plugins.map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
-    void Promise.all(ended).then(() => removeSnapshot(bundle));
+    this.#forget(bundle, Promise.all(ended));
     for (const contract of bundle.contracts) this.#contracts.delete(contract.kind);
     this.log.info({ bundle: bundle.name }, 'bundle removed');
+  }
+
+  /** Removes what a version ran from when it has ended, in turn with reloads: the same version may have come back. */
+  #forget(version: Bundle, ended: Promise<unknown>): void {
+    void ended.then(() => {
+      this.#reloads = this.#reloads.then(() => {
+        if (this.#bundles.get(version.name)?.folder !== version.folder) removeSnapshot(version);
+      });
+    });
   }
 
   /** Calls that run finish on their own time; resolves when it has ended. */
@@ -344,7 +353,7 @@ export class Host {
       workFolder: join(folder, 'work'),
       strict,
       about: (current) => ({
-        contract: this.#contract(current.kind),
+        contract: this.#contractOf(current),
         config: Object.fromEntries(
           current.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
         ),
@@ -389,10 +398,16 @@ export class Host {
     return this.runtime.contract(kind) ?? this.#contracts.get(kind);
   }
 
+  /** What a version brought along, or what is in force if another bundle brings the contract of its kind. */
+  #contractOf({ kind, contract }: PluginSpec): Contract | undefined {
+    return contract ?? this.#contract(kind);
+  }
+
   /** Of the capabilities, the plugin's own kind, and the kinds that it may call or announce. */
-  #bytesOf({ kind, needs }: PluginSpec): BytePaths {
-    const kinds = [kind, ...(needs.plugins ?? []), ...(needs.announce ?? [])];
-    return Object.assign({}, this.runtime.capabilities.bytes, ...kinds.map((name) => this.#contract(name)?.bytes)) as BytePaths;
+  #bytesOf(spec: PluginSpec): BytePaths {
+    const kinds = [...(spec.needs.plugins ?? []), ...(spec.needs.announce ?? [])];
+    const contracts = [this.#contractOf(spec), ...kinds.map((name) => this.#contract(name))];
+    return Object.assign({}, this.runtime.capabilities.bytes, ...contracts.map((contract) => contract?.bytes)) as BytePaths;
   }
 
   #method(kind: string, name: string): Method | undefined {

@@ -26,6 +26,8 @@ export interface PluginSpec {
   /** Folder that the plugin runs in. */
   readonly folder: string;
   readonly kind: string;
+  /** Of its kind, as this version of its bundle knows it. */
+  readonly contract: Contract | undefined;
   readonly name: string;
   readonly description: string;
   readonly runner: Runner;
@@ -65,6 +67,7 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
     bundleVersion: manifest.version,
     folder,
     kind: entry.kind,
+    contract,
     name: entry.name,
     description: entry.description ?? manifest.description ?? '',
     runner: entry.runner,

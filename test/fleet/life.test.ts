@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fleet, type TestClient } from '../support/fleet.ts';
@@ -79,6 +80,25 @@ test('two nodes of one identity: each logs the other, and the client reports the
   expect(duplicates).toEqual(['twin.test']);
   await Promise.all([first.stop(), second.stop()]);
 });
+
+test('the broker keeps streams over its restart', async () => {
+  const { path, remove } = temporaryFolder();
+  const own = await Fleet.start({ 'plugin.choria.network.stream.store': path });
+  try {
+    const connection = await own.connection();
+    const manager = await jetstreamManager(connection);
+    await manager.streams.add({ name: 'KEPT', subjects: ['kept.>'] });
+    await jetstream(connection).publish('kept.one', 'a message');
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('pkill', ['-9', '-f', `${own.broker?.folder}/plugins/service.broker/state/nats-server.conf`]);
+    await until('it was noticed', () => own.broker?.log.some(({ message }) => message.startsWith('nats-server ended')));
+    const info = await until('the stream is back', () => manager.streams.info('KEPT').catch(() => undefined), 20_000);
+    expect(info.state.messages).toBe(1);
+  } finally {
+    await own.stop();
+    remove();
+  }
+}, 60_000);
 
 describe('a service that is reloaded under a stream of bus messages', () => {
   const manifest = (version: string) => `bundle: counter

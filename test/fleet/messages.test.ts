@@ -160,6 +160,17 @@ describe('a message that is answered with a reason', () => {
   });
 });
 
+describe('the certificate that signs', () => {
+  test('has to have a name on the allow list', async () => {
+    await expectDropped((await Crafter.of(fleet.authority, 'plain.test')).request(), /plain\.test/);
+  });
+
+  test('may sign for others if it is privileged', async () => {
+    const signer = await Crafter.of(fleet.authority, 'signer.privileged.mcollective');
+    expect((await replyTo(signer.request({ caller: 'choria=boss.mcollective' })))?.rpc?.statuscode).toBe(0);
+  });
+});
+
 test('2 MiB are refused by the broker, and the node does not notice', async () => {
   const files = await issueFiles(fleet.authority, { commonName: 'raw.test' });
   const [cert, key, ca] = [files.cert, files.key, files.ca].map((file) => readFileSync(file));
@@ -172,6 +183,8 @@ test('2 MiB are refused by the broker, and the node does not notice', async () =
   socket.on('close', () => {
     refused = true;
   });
+  // What is not read never ends.
+  socket.resume();
   socket.on('error', () => undefined);
   socket.write(`CONNECT {"verbose":false}\r\nPUB ${subject} ${2 * 1024 * 1024}\r\n`);
   socket.write(Buffer.alloc(2 * 1024 * 1024));

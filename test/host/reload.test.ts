@@ -1,7 +1,7 @@
 // A bundle that changes while it works: no call is lost, none is answered by two versions, a broken one never takes over.
 
 import { createHash } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type EchoOptions, echoManifest, echoPlugin, echoSource } from '../support/echo.ts';
@@ -78,6 +78,48 @@ describe('while 50 calls are in flight', () => {
     writeFileSync(join(folder, 'echo/echo.mjs'), source);
     await until('the whole copy answers', async () => (await versionNow()) === '2.0.0');
   });
+});
+
+test('a version that comes back while its earlier process still drains keeps what it runs from', async () => {
+  await call('echo/echo', { text: 'warm' });
+  const slow = call('echo/sleep', { ms: 2_500 });
+  replaceWith({ version: '2.0.0' });
+  await until('the second version answers', async () => (await versionNow()) === '2.0.0');
+  replaceWith({ version: '1.0.0' });
+  await until('the first version answers again', async () => (await versionNow()) === '1.0.0');
+  expect(await slow).toMatchObject({ version: '1.0.0' });
+  const pid = running.host.list('echo')[0]?.pid ?? 0;
+  const folders = () => readdirSync(join(running.folder, 'bundles/echo'));
+  await until('only one copy is left', () => folders().length === 1);
+  process.kill(pid, 'SIGKILL');
+  await until('it runs again', async () => (await versionNow().catch(() => '')) === '1.0.0');
+  expect(folders()).toHaveLength(1);
+});
+
+test('a new version whose contract is new and whose process is broken leaves the old contract in force', async () => {
+  const contract = (field: string) =>
+    JSON.stringify({
+      kind: 'echo',
+      version: 1,
+      description: 'x',
+      methods: { 'echo/echo': { description: 'x', params: { type: 'object', required: [field] }, result: { type: 'object' } } },
+    });
+  const manifest = (version: string) => `${echoManifest({ version })}contracts: [./contract.json]\n`;
+  writeBundle(folder, 'echo', manifest('2.0.0'), {
+    'echo.mjs': echoSource({ version: '2.0.0' }),
+    'contract.json': contract('text'),
+  });
+  await until(
+    'the contract is in force',
+    async () =>
+      (await call('echo/echo', {}).then(
+        () => '',
+        (error: { code: string }) => error.code,
+      )) === 'INVALID_PARAMS',
+  );
+  writeBundle(folder, 'echo', manifest('3.0.0'), { 'echo.mjs': 'process.exit(1);', 'contract.json': contract('other') });
+  await until('the failure is told', () => running.host.problems.length > 0);
+  expect(await call('echo/echo', { text: 'still' })).toMatchObject({ text: 'still' });
 });
 
 test('a new bundle in a watched folder is callable soon after', async () => {

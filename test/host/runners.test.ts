@@ -1,5 +1,6 @@
 // What a plugin may be: a program that is kept, one process a call, a module.
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { echoPlugin } from '../support/echo.ts';
@@ -87,6 +88,15 @@ describe('a oneshot plugin', () => {
     expect(await host.call('once', 'once', 'once/do', { n: 1 })).toEqual({ method: 'once/do', params: { n: 1 } });
   });
 
+  test('is not started by the host itself, whose memory would slow that, but by its launcher', async () => {
+    const { host } = await hostWith((folder) =>
+      writeBundle(folder, 'once', manifest('[sh, ./once.sh]'), { 'once.sh': `printf '{"parent":%s}' "$PPID"\n` }),
+    );
+    const { parent } = (await host.call('once', 'once', 'once/do', {})) as { parent: number };
+    expect(parent).not.toBe(process.pid);
+    expect(readFileSync(`/proc/${parent}/cmdline`, 'utf8')).toContain('launcher-process.js');
+  });
+
   test('that fails answers with the last line of its stderr', async () => {
     const { host } = await hostWith((folder) =>
       writeBundle(folder, 'once', manifest('[sh, ./once.sh]'), {
@@ -120,7 +130,6 @@ describe('a oneshot plugin', () => {
       }),
     );
     await expect(host.call('once', 'once', 'once/do', {}, { deadlineMs: 300 })).rejects.toMatchObject({ code: 'DEADLINE' });
-    const { readFileSync } = await import('node:fs');
     const child = Number(readFileSync(join(folder, 'plugins/once.once/work/child'), 'utf8'));
     await until('the grandchild has ended', () => !isAlive(child));
   });

@@ -23,10 +23,6 @@ export interface NodeOptions {
   readonly inlineAs?: 'persistent';
 }
 
-export interface FleetClientOptions {
-  readonly timeoutMs?: number;
-}
-
 export class Fleet {
   readonly folder: string;
   readonly port: number;
