@@ -133,8 +133,7 @@ type Unsigned = forge.pki.Certificate & {
 function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan): string {
   const certificate = forge.pki.createCertificate() as Unsigned;
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey.export({ type: 'spki', format: 'pem' }) as string);
-  // A leading zero byte keeps the serial positive.
-  certificate.serialNumber = `00${randomBytes(16).toString('hex')}`;
+  certificate.serialNumber = serialFrom(randomBytes(16));
   certificate.validity.notBefore = new Date(Math.min(Date.now(), Date.now() + days * dayMs) - backdateMs);
   certificate.validity.notAfter = new Date(Date.now() + days * dayMs);
   certificate.setSubject([{ name: 'commonName', value: commonName }]);
@@ -148,6 +147,13 @@ function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan
   const tbs = Buffer.from(forge.asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
   certificate.signature = sign('sha256', tbs, signer).toString('binary');
   return forge.pki.certificateToPem(certificate);
+}
+
+/** Random bytes as the hex of a serial number: positive, and without the leading zeros that DER forbids. */
+export function serialFrom(random: Uint8Array): string {
+  const bytes = Buffer.from(random);
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
+  return bytes.toString('hex');
 }
 
 function isCurrent(file: string, authority: Authority): boolean {
