@@ -1,7 +1,8 @@
 // Where external agents are and what makes one (layouts of Choria's external agents, protocol v1).
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
+import { parse } from 'yaml';
 import { type AgentDDL, readDdl } from '../wire/ddl.ts';
 
 export interface FoundAgent {
@@ -30,6 +31,7 @@ const taken: ReadonlySet<string> = new Set([
 ]);
 /** A DDL that is still being written is looked at when it has been at rest for this long. */
 const restMs = 200;
+const yamlExtensions: readonly string[] = ['.yaml', '.yml'];
 const goArchitectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** Looks through `<libdir>/mcollective/agent` of each folder; the first agent of a name counts. */
@@ -61,13 +63,17 @@ export function findExecutable({ name, ddlFile }: FoundAgent): string | undefine
   return [join(folder, name), join(folder, name, `${name}-${platform}`)].find(isFile);
 }
 
-/** `<dir>/<x>.json` and `<dir>/<x>/<x>.json`, by name. */
+/** `<dir>/<x>.json` and `<dir>/<x>/<x>.json`, by name; YAML counts where there is no JSON of the name. */
 function ddlFiles(folder: string): string[] {
-  return entriesOf(folder).flatMap((name) => {
-    if (name.endsWith('.json')) return [join(folder, name)];
+  const names = entriesOf(folder);
+  return names.flatMap((name) => {
+    const extension = extname(name);
+    if (extension === '.json') return [join(folder, name)];
+    if (yamlExtensions.includes(extension))
+      return names.includes(`${basename(name, extension)}.json`) ? [] : [join(folder, name)];
     if (name === 'tmp') return [];
-    const inside = join(folder, name, `${name}.json`);
-    return isFile(inside) ? [inside] : [];
+    const inside = ['.json', ...yamlExtensions].map((ending) => join(folder, name, `${name}${ending}`)).find(isFile);
+    return inside === undefined ? [] : [inside];
   });
 }
 
@@ -88,11 +94,12 @@ function entriesOf(folder: string): string[] {
 function readProvided(file: string): AgentDDL | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    const text = readFileSync(file, 'utf8');
+    value = extname(file) === '.json' ? JSON.parse(text) : parse(text);
   } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message}`);
+    throw new Error(`${file}: ${(error as Error).message.split('\n')[0]}`);
   }
   const provider = (value as { metadata?: { provider?: unknown } } | null)?.metadata?.provider;
-  if (provider !== 'external' || taken.has(basename(file, '.json'))) return undefined;
+  if (provider !== 'external' || taken.has(basename(file, extname(file)))) return undefined;
   return readDdl(value, file);
 }

@@ -1,13 +1,14 @@
-// Summaries of replies as an action's DDL asks for them: `summary` and `average` (formats of Choria's MCollective DDLs).
+// Summaries of replies as an action's DDL asks for them: `summary`, `average` and `chart` (formats of Choria's MCollective DDLs).
 
 import type { ActionItem } from '../wire/ddl.ts';
-import { formatVerbs } from './format.ts';
+import { drawChart } from './chart.ts';
+import { fixed, formatVerbs } from './format.ts';
 
 /** One summary: the values for programs, and lines for people. */
 export interface Aggregated {
   readonly output: string;
   readonly displayAs: string;
-  readonly result: Readonly<Record<string, number>>;
+  readonly result: Readonly<Record<string, number | string>>;
   readonly lines: readonly string[];
 }
 
@@ -17,13 +18,23 @@ interface Spec {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+type Summary = Pick<Aggregated, 'result' | 'lines'>;
+
+const nothing: Summary = { result: {}, lines: [] };
+const functions: Readonly<Record<string, (values: readonly unknown[], options: Spec['options']) => Summary>> = {
+  summary,
+  boolean_summary: summary,
+  average,
+  chart,
+};
+
 /** Sorted by what the outputs are called. Specifications that make no sense are passed over, as by others who read DDLs. */
 export function aggregate(action: ActionItem, replies: readonly { readonly data: unknown }[]): Aggregated[] {
   return specsOf(action)
     .map(({ function: name, output, options }) => {
       const values = replies.flatMap(({ data }) => outputOf(data, output));
       const displayAs = action.output[output]?.display_as ?? output;
-      return { output, displayAs, ...(name === 'average' ? average(values, options) : summary(values, options)) };
+      return { output, displayAs, ...(functions[name]?.(values, options) ?? nothing) };
     })
     .sort((a, b) => (a.displayAs < b.displayAs ? -1 : 1));
 }
@@ -33,7 +44,7 @@ function specsOf({ aggregate: specs = [] }: ActionItem): Spec[] {
   const byOutput = new Map<string, Spec>();
   for (const spec of specs) {
     const [output, options] = (spec.args ?? []) as readonly unknown[];
-    if (typeof output !== 'string' || !['summary', 'boolean_summary', 'average'].includes(spec.function)) continue;
+    if (typeof output !== 'string' || !Object.hasOwn(functions, spec.function)) continue;
     byOutput.set(output, {
       function: spec.function,
       output,
@@ -48,7 +59,7 @@ function outputOf(data: unknown, output: string): unknown[] {
   return [(data as Record<string, unknown>)[output]];
 }
 
-function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
+function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Summary {
   const counts = new Map<string, number>();
   for (const value of values) {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
@@ -62,14 +73,28 @@ function summary(values: readonly unknown[], { format, ...labels }: Spec['option
   return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };
 }
 
-function average(values: readonly unknown[], { format }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
-  const numbers = values
-    .map((value) => (typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)))
-    .filter((value) => Number.isFinite(value));
-  if (numbers.length === 0) return { result: {}, lines: [] };
+function average(values: readonly unknown[], { format }: Spec['options']): Summary {
+  const numbers = numbersOf(values);
+  if (numbers.length === 0) return nothing;
   const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
   return {
     result: { average: mean },
-    lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${mean.toFixed(3)}`],
+    lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${fixed(mean, 3)}`],
   };
+}
+
+/** In the order in which the replies came. */
+function chart(values: readonly unknown[]): Summary {
+  const numbers = numbersOf(values);
+  if (numbers.length === 0) return nothing;
+  const drawn = drawChart(numbers);
+  return { result: { chart: drawn }, lines: drawn.split('\n') };
+}
+
+/** Numbers, and texts that are numbers; the rest is passed over. */
+function numbersOf(values: readonly unknown[]): number[] {
+  return values
+    .filter((value) => typeof value === 'number' || (typeof value === 'string' && value.trim() !== ''))
+    .map(Number)
+    .filter(Number.isFinite);
 }

@@ -51,7 +51,13 @@ export interface PingResult {
   readonly overheadMs: number;
 }
 
-/** Needs `bus` with the connection `client`, and `plugins: [security]`. */
+/** What a program has to be granted to use a FleetClient, as under `needs:` in a manifest. */
+export const clientNeeds = {
+  bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
+  plugins: ['security', 'agent'],
+};
+
+/** Needs what `clientNeeds` lists. */
 export class FleetClient {
   readonly config: ClientConfig;
   readonly #host: Host;

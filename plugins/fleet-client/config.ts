@@ -5,6 +5,7 @@ export interface ClientConfig {
   readonly main_collective?: string;
   readonly ttl: number;
   readonly libdir?: readonly string[];
+  readonly 'plugin.choria.agent_provider.mcorpc.libdir'?: readonly string[];
   /** Seconds. */
   readonly discovery_timeout: number;
   readonly rpclimitmethod: 'first' | 'random';
@@ -14,4 +15,9 @@ export interface ClientConfig {
   readonly 'plugin.choria.require_client_filter': boolean;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
+}
+
+/** Folders with DDLs, in the order in which they are looked through. */
+export function libdirsOf(config: ClientConfig): readonly string[] {
+  return [...(config.libdir ?? []), ...(config['plugin.choria.agent_provider.mcorpc.libdir'] ?? [])];
 }

@@ -1,5 +1,8 @@
 // The verbs of Go's printf that stand in DDLs: %s %d %v %f, with width and precision.
 
+/** More digits than any tie between two numbers needs. */
+const exactDigits = 60;
+
 export function formatVerbs(format: string, values: readonly (string | number)[]): string {
   let next = 0;
   return format.replace(
@@ -18,7 +21,7 @@ export function formatVerbs(format: string, values: readonly (string | number)[]
 function spell(value: string | number, verb: string, precision: number | undefined): string {
   switch (verb) {
     case 'f':
-      return Number(value).toFixed(precision ?? 6);
+      return fixed(Number(value), precision ?? 6);
     case 'd':
       return String(Math.trunc(Number(value)));
     case 'q':
@@ -26,4 +29,12 @@ function spell(value: string | number, verb: string, precision: number | undefin
     default:
       return precision === undefined ? String(value) : String(value).slice(0, precision);
   }
+}
+
+/** So many decimals, ties to the even digit as in Go, where JavaScript goes away from zero. */
+export function fixed(value: number, digits: number): string {
+  const exact = value.toFixed(digits + exactDigits);
+  const cut = exact.slice(0, -exactDigits).replace(/\.$/, '');
+  const isTie = /^50*$/.test(exact.slice(-exactDigits));
+  return isTie && Number(cut.at(-1)) % 2 === 0 ? cut : value.toFixed(digits);
 }

@@ -1,8 +1,9 @@
 // The RPC client as a library, for plugins and programs: `import { FleetClient } from 'muster/client'`.
 
 export { buildFilter, type Filter, FilterError, type FilterFlags } from '../wire/filter.ts';
+export { ActionCall, type ActionOptions, type ActionReply, type ActionResult, AgentClient } from './agent-client.ts';
 export { type Aggregated, aggregate } from './aggregate.ts';
-export { FleetClient, type PingOptions, type PingResult, type Who } from './client.ts';
+export { clientNeeds, FleetClient, type PingOptions, type PingResult, type Who } from './client.ts';
 export { findDdl } from './ddls.ts';
 export { type Discovered, type DiscoverOptions, discover } from './discovery.ts';
 export { callRpc, type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './request.ts';

@@ -1,7 +1,7 @@
 // The agents of this node: those of other bundles and those that the fleet server answers for itself.
 
 import type { Host, Params } from '../../core/sdk/typescript/index.ts';
-import { type AgentDDL, DdlError, readDdl } from '../wire/ddl.ts';
+import { type AgentDDL, DdlError, ddlWarnings, readDdl } from '../wire/ddl.ts';
 
 export interface Agent {
   readonly name: string;
@@ -14,6 +14,8 @@ export class AgentList {
   readonly #host: Host;
   #agents: ReadonlyMap<string, Agent> = new Map();
   #names: readonly string[] = [];
+  /** What was said of a DDL, by agent, so that it is said once. */
+  readonly #warned = new Map<string, string>();
 
   constructor(host: Host) {
     this.#host = host;
@@ -37,12 +39,19 @@ export class AgentList {
     for (const { name, bundle, resources } of await this.#host.plugins.list('agent')) {
       try {
         agents.set(name, { name, bundle, ddl: readAgentDdl(resources, `agent/${name} of the bundle ${bundle}`, name) });
+        this.#warn(name, ddlWarnings('agent', resources.ddl));
       } catch (error) {
         this.#host.log.error((error as Error).message);
       }
     }
     this.#agents = agents;
     this.#names = ['discovery', ...agents.keys()].sort();
+  }
+
+  #warn(name: string, warnings: readonly string[]): void {
+    const text = warnings.join('; ');
+    if (text !== '' && this.#warned.get(name) !== text) this.#host.log.warn(`the DDL of agent/${name}: ${text}`);
+    this.#warned.set(name, text);
   }
 }
 

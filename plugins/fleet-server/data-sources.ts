@@ -2,11 +2,11 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import type { AnnouncedPlugin, Call, Host } from '../../core/sdk/typescript/index.ts';
-import { checkQuery, type DataDDL, readDataDdl } from '../wire/data-ddl.ts';
+import { type DataDDL, DdlError, defaultTimeout, readDataDdl } from '../wire/ddl.ts';
+import { checkQuery } from '../wire/ddl-input.ts';
 
 const keepMs = 2_000;
 const maxKept = 256;
-const defaultTimeout = 10;
 
 interface Kept {
   readonly answer: Promise<unknown>;
@@ -46,6 +46,10 @@ export class DataSources {
     const sources = new Map<string, DataDDL>();
     for (const { name, bundle, resources } of await this.#host.plugins.list('data')) {
       try {
+        if (resources.ddl === undefined)
+          throw new DdlError(
+            `data/${name} of the bundle ${bundle} hands out no DDL; bundle.yaml needs \`resources: {ddl: ./ddl.json}\``,
+          );
         sources.set(name, readDataDdl(resources.ddl, `the DDL of data/${name} of the bundle ${bundle}`));
       } catch (error) {
         this.#host.log.error((error as Error).message);

@@ -3,7 +3,8 @@
 
 import type { BusMessage, Host } from '../../core/sdk/typescript/index.ts';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
-import { checkInput, DdlError, withOutputDefaults } from '../wire/ddl.ts';
+import { DdlError, withOutputDefaults } from '../wire/ddl.ts';
+import { checkInput } from '../wire/ddl-input.ts';
 import { type Filter, isEmptyFilter, matchFilter, withoutAgent } from '../wire/filter.ts';
 import type { NodeFiles } from '../wire/node-files.ts';
 import {
@@ -16,10 +17,11 @@ import {
   statusCodes,
 } from '../wire/rpc.ts';
 import { mayReplyTo, nodeSubject } from '../wire/subjects.ts';
-import type { AgentList } from './agents.ts';
+import type { Agent, AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
 import type { Outcomes } from './outcomes.ts';
+import { OutputCheck } from './output-check.ts';
 import { Seen } from './seen.ts';
 
 /** Requests that run at once; past it, messages wait in the host. */
@@ -64,12 +66,14 @@ export interface PipelineParts {
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #seen = new Seen(Date.now());
+  readonly #outputs: OutputCheck;
   #gathered: BusMessage[] = [];
   #running = 0;
   #room: { promise: Promise<void>; open: () => void } | undefined;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    this.#outputs = new OutputCheck(parts.host);
   }
 
   /** Takes a message; a promise means that there is no room for more until it resolves. */
@@ -237,11 +241,12 @@ export class Pipeline {
     try {
       checkInput(action, rpc.data);
     } catch (error) {
-      if (error instanceof DdlError) return failed(rpc.action, statusCodes.invalidData, error.message);
+      if (error instanceof DdlError) return refusedInput(agent, rpc.action, error);
       throw error;
     }
     this.#parts.ledger.begin([key], Date.now());
     const reply = await this.#invoke(request, rpc, agent.ddl.metadata.timeout);
+    if (reply.statuscode === statusCodes.ok) this.#outputs.look(agent.name, action, reply.data);
     return { ...reply, data: withOutputDefaults(action, reply.data) };
   }
 
@@ -335,6 +340,13 @@ export class Pipeline {
     const [message] = messages;
     if (message) await host.bus.publish({ connection: 'node', subject: replyTo, payload: message.payload });
   }
+}
+
+/** External agents tell of bad input with another status, as callers of Choria's expect it. */
+function refusedInput({ ddl }: Agent, action: string, { message }: DdlError): RpcReply {
+  return ddl.metadata.provider === 'external'
+    ? failed(action, statusCodes.aborted, `Validation failed: ${message}`)
+    : failed(action, statusCodes.invalidData, message);
 }
 
 function failed(action: string, statuscode: number, statusmsg: string): RpcReply {

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, wri
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { isAlive, temporaryFolder, until } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -40,9 +41,10 @@ const ddlOf = (name: string, version = '1.0.0', timeout = 5) => ({
 
 /** Writes an agent; its files look as if they had been at rest for a while. */
 function agent(name: string, script: string, { file = name, ddl = `${name}.json`, version = '1.0.0', timeout = 5 } = {}): void {
+  const document = ddlOf(name, version, timeout);
   for (const [path, text] of [
     [join(agents, file), script],
-    [join(agents, ddl), JSON.stringify(ddlOf(name, version, timeout))],
+    [join(agents, ddl), ddl.endsWith('.json') ? JSON.stringify(document) : stringify(document)],
   ] as const) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
@@ -78,6 +80,7 @@ beforeAll(async () => {
   agent('lamp', python);
   agent('inside', shell(answer('{"data":{"went":"inside"}}')), { file: 'inside/inside', ddl: 'inside/inside.json' });
   const platform = `${process.platform}_${{ x64: 'amd64', ia32: '386' }[process.arch as string] ?? process.arch}`;
+  agent('yaml', shell(answer('{"data":{"went":"yaml"}}')), { ddl: 'yaml.yaml' });
   agent('multi', shell(answer('{"data":{"went":"multi"}}')), { file: `multi/multi-${platform}` });
   agent('shy', '#!/bin/sh\necho \'{"activate":false}\' > "$CHORIA_EXTERNAL_REPLY"\n');
   agent('hanging', '#!/bin/sh\nsleep 60\n');
@@ -159,7 +162,7 @@ test('its environment is six variables and nothing else', async () => {
   ]);
 });
 
-test.each(['inside', 'multi'])('the layout of %s is found', async (name) => {
+test.each(['inside', 'multi', 'yaml'])('the layout of %s is found', async (name) => {
   expect(await go(name)).toMatchObject({ statuscode: 0, data: { went: name } });
 });
 
@@ -178,6 +181,13 @@ describe('what fails is answered with a reason', () => {
     ['listed', 'Could not set reply defaults: reply data is in the wrong format'],
   ])('%s', async (name, reason) => {
     expect(await go(name)).toMatchObject({ statuscode: 1, statusmsg: expect.stringContaining(reason) });
+  });
+
+  test('input that its DDL does not allow', async () => {
+    expect(await go('bare', { where: 'x'.repeat(201) })).toMatchObject({
+      statuscode: 1,
+      statusmsg: "Validation failed: validation failed for input 'where': is longer than 200 characters",
+    });
   });
 
   test('one that takes too long is ended with all that it started', async () => {

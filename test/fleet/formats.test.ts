@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
-import { readDdl } from '../../plugins/wire/ddl.ts';
+import { ddlWarnings, readDdl } from '../../plugins/wire/ddl.ts';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
 import { requestText, secureReplyText, secureRequestText, transportBytes } from '../../plugins/wire/v1/messages.ts';
 
@@ -62,6 +62,7 @@ describe('a DDL of ours', () => {
   const bundled = ['host', 'uptime'].map((name) => `${distributionRoot()}/agents/${name}/ddl.json`);
   test.each([...readdirSync(ours).map((file) => `${ours}/${file}`), ...bundled])('%s is a DDL', (file) => {
     expect(readDdl(read(file), file).actions.length).toBeGreaterThan(0);
+    expect(ddlWarnings('agent', read(file))).toEqual([]);
   });
 
   test.skipIf(!existsSync(conformance)).each(['rpcutil', 'choria_util'])(

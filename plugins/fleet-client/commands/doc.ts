@@ -1,16 +1,16 @@
 // `plugin doc`: DDLs as people read them.
 
-import type { DataDDL } from '../../wire/data-ddl.ts';
-import type { ActionItem, AgentDDL, InputItem } from '../../wire/ddl.ts';
+import { type ActionItem, type AgentDDL, type DataDDL, type InputItem, readDataDdl, readDdl } from '../../wire/ddl.ts';
 import { plainTable } from '../../wire/table.ts';
-import { findDataDdl, findDdl, listDdls } from '../ddls.ts';
+import { libdirsOf } from '../config.ts';
+import { type FoundDdl, findDataDdl, findDdl, listDdls } from '../ddls.ts';
 import { type CommandContext, toJson } from './context.ts';
 
 type Output = ActionItem['output'];
 
 export async function doc(context: CommandContext): Promise<number> {
   const { host, client, options, print } = context;
-  const libdirs = client.config.libdir ?? [];
+  const libdirs = libdirsOf(client.config);
   const given = context.arguments.name;
   if (typeof given !== 'string') {
     await print(await list(context, libdirs));
@@ -45,14 +45,21 @@ async function isSource({ host }: CommandContext, name: string, libdirs: readonl
 
 async function list({ host, options }: CommandContext, libdirs: readonly string[]): Promise<string> {
   const found = [...(await listDdls(host, 'agent', libdirs)), ...(await listDdls(host, 'data', libdirs))];
-  const rows = found.map(({ kind, name, load }) => {
-    const { metadata } = load() as { metadata?: { version?: string; description?: string } };
-    return { plugin: `${kind}/${name}`, version: metadata?.version ?? '', description: metadata?.description ?? '' };
-  });
+  const rows = found.map((entry) => ({ plugin: `${entry.kind}/${entry.name}`, ...summaryOf(entry) }));
   if (options.json) return toJson(rows);
   const table = plainTable(['plugin', 'version', 'description']);
   for (const { plugin, version, description } of rows) table.push([plugin, version, description]);
   return table.toString();
+}
+
+/** A document that can't be read is told of in its place, and keeps nobody from reading the others. */
+function summaryOf({ kind, load, origin }: FoundDdl): { version: string; description: string } {
+  try {
+    const { version, description } = (kind === 'agent' ? readDdl : readDataDdl)(load(), origin).metadata;
+    return { version, description };
+  } catch (error) {
+    return { version: '', description: `unreadable: ${(error as Error).message}` };
+  }
 }
 
 function agentText({ metadata, actions }: AgentDDL, markdown: boolean): string {

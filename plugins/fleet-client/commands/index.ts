@@ -6,9 +6,11 @@ import { type CommandContext, type CommandOptions, createContext } from './conte
 import { doc } from './doc.ts';
 import { facts } from './facts.ts';
 import { find } from './find.ts';
+import { generateClient } from './generate.ts';
 import { inventory } from './inventory.ts';
 import { ping } from './ping.ts';
 import { req } from './req.ts';
+import { schema } from './schema.ts';
 import { why } from './why.ts';
 
 const commands: Readonly<Record<string, (context: CommandContext) => Promise<number>>> = {
@@ -19,6 +21,8 @@ const commands: Readonly<Record<string, (context: CommandContext) => Promise<num
   inventory,
   why,
   doc,
+  schema,
+  client: generateClient,
 };
 
 interface RunParams {

@@ -1,7 +1,9 @@
 // `req`: invokes an action on many nodes and shows what they answer.
 
 import { writeFileSync } from 'node:fs';
-import { convertInput, findAction } from '../../wire/ddl.ts';
+import { findAction } from '../../wire/ddl.ts';
+import { convertInput } from '../../wire/ddl-input.ts';
+import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
 import { callRpc, type NodeReply } from '../request.ts';
 import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates } from './context.ts';
@@ -27,7 +29,7 @@ export async function req(context: CommandContext): Promise<number> {
 async function run(context: CommandContext): Promise<number> {
   const { host, client, options, signal } = context;
   const agent = String(context.arguments.agent);
-  const ddl = await findDdl(host, agent, client.config.libdir ?? []);
+  const ddl = await findDdl(host, agent, libdirsOf(client.config));
   const action = findAction(ddl, String(context.arguments.action));
   const data = convertInput(action, readInputs((context.arguments.inputs ?? []) as readonly string[]));
   const lines = options.jsonl ? jsonLineWriter(context) : undefined;
