@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { examples } from './examples.ts';
+import type { RecordFlags, ReplayFlags } from './plugin-record.ts';
 
 interface HostFlags {
   readonly state?: string;
@@ -21,6 +22,9 @@ export function addPluginCommands(program: Command, root: string): void {
   addTrace(plugin, root);
   addReload(plugin, root);
   addWhy(plugin, root);
+  addAttach(plugin, root);
+  addRecord(plugin, root);
+  addReplay(plugin);
 }
 
 function addNew(plugin: Command, root: string): void {
@@ -97,6 +101,7 @@ function addTrace(plugin: Command, root: string): void {
   hostFlags(plugin.command('trace [plugin]'))
     .summary('Follow the calls of a running host')
     .description('Follows the calls of a running host, or of one plugin of it, until interrupted.')
+    .option('--details', 'show what was said as well, secrets masked, and what plugins ask the host')
     .addHelpText(
       'after',
       examples([
@@ -104,7 +109,7 @@ function addTrace(plugin: Command, root: string): void {
         'muster plugin trace agent/greeter --state /var/lib/muster --json',
       ]),
     )
-    .action(async (name: string | undefined, flags: HostFlags) =>
+    .action(async (name: string | undefined, flags: HostFlags & { details?: boolean }) =>
       (await import('./plugin-inspect.ts')).tracePlugins(root, name, flags),
     );
 }
@@ -125,6 +130,71 @@ function addWhy(plugin: Command, root: string): void {
     .description('Tells why a plugin or bundle of a running host is not active, and what to do.')
     .addHelpText('after', examples(['muster plugin why greeter --state /var/lib/muster']))
     .action(async (name: string, flags: HostFlags) => (await import('./plugin-inspect.ts')).whyNot(root, name, flags));
+}
+
+function addAttach(plugin: Command, root: string): void {
+  hostFlags(plugin.command('attach <plugin> [command...]'))
+    .summary('Run a plugin of a running host under your own debugger')
+    .description(
+      'Without a command, prints what to paste to run the plugin under a debugger. With one, after `--`, runs that as the plugin: the host sends it every call until it ends.',
+    )
+    .addHelpText(
+      'after',
+      examples([
+        'muster plugin attach agent/greeter --state /var/lib/muster',
+        'muster plugin attach agent/greeter --state /var/lib/muster -- python3 -m debugpy --listen 5678 --wait-for-client ./greeter.py',
+      ]),
+    )
+    .action(async (name: string, command: string[], flags: HostFlags) =>
+      (await import('./plugin-attach.ts')).attachPlugin(root, name, command, flags),
+    );
+}
+
+function addRecord(plugin: Command, root: string): void {
+  plugin
+    .command('record <plugin>')
+    .summary('Keep a conversation with a plugin')
+    .description(
+      'Writes what passes between a running host and one of its plugins to a file, secrets masked, until interrupted. `plugin replay` plays it back as a test.',
+    )
+    .option('-c, --config <file>', 'configuration file of the running host, to find its state folder')
+    .option('--state <folder>', 'state folder of the running host')
+    .option('-o, --output <file>', 'file to write (default: <kind>.<name>.recording.jsonl)')
+    .option('--count <calls>', 'end after so many calls')
+    .option(
+      '--ignore <place...>',
+      'places in answers that differ from time to time, such as result.data.time or result.data.*.pid',
+    )
+    .option('--force', 'replace the file if it is there')
+    .addHelpText(
+      'after',
+      examples([
+        'muster plugin record agent/greeter --state /var/lib/muster',
+        'muster plugin record greeter -c node.conf --count 3 -o hello.jsonl',
+      ]),
+    )
+    .action(async (name: string, flags: RecordFlags) => (await import('./plugin-record.ts')).recordPlugin(root, name, flags));
+}
+
+function addReplay(plugin: Command): void {
+  plugin
+    .command('replay <bundle> <recording>')
+    .summary('Play a conversation back as a test')
+    .description(
+      'Runs a plugin of a bundle folder, asks it what a recording holds, answers what it asks from the recording, and compares. Exits with 1 if an answer differs.',
+    )
+    .option('--ignore <place...>', 'further places in answers that may differ')
+    .option('-j, --json', 'print the outcomes as JSON')
+    .addHelpText(
+      'after',
+      examples([
+        'muster plugin replay ./greeter hello.jsonl',
+        'muster plugin replay ./greeter hello.jsonl --ignore result.data.time',
+      ]),
+    )
+    .action(async (bundle: string, file: string, flags: ReplayFlags) =>
+      (await import('./plugin-record.ts')).replayRecording(bundle, file, flags),
+    );
 }
 
 function hostFlags(command: Command): Command {

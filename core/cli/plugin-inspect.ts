@@ -34,7 +34,11 @@ export async function listPlugins(root: string, flags: Flags): Promise<void> {
     process.stdout.write(`\n${bundle} is not loaded:\n  ${message.replaceAll('\n', '\n  ')}\n`);
 }
 
-export async function tracePlugins(root: string, name: string | undefined, flags: Flags): Promise<void> {
+export async function tracePlugins(
+  root: string,
+  name: string | undefined,
+  flags: Flags & { readonly details?: boolean },
+): Promise<void> {
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
   const print = (entry: TraceEntry) => {
@@ -42,7 +46,7 @@ export async function tracePlugins(root: string, name: string | undefined, flags
     else process.stdout.write(`${traceLine(entry)}\n`);
   };
   await withHost(findStateFolder(root, flags), async (peer) => {
-    const params = name === undefined ? {} : { plugin: name };
+    const params = { ...(name !== undefined && { plugin: name }), details: flags.details === true };
     await peer
       .call('plugin/trace', params, { signal: end.signal, onProgress: (entry) => print(entry as TraceEntry) })
       .catch((error: Error) => {
@@ -64,10 +68,14 @@ export async function whyNot(root: string, name: string, flags: Flags): Promise<
   process.stdout.write(flags.json ? `${JSON.stringify({ answer })}\n` : `${answer}\n`);
 }
 
-function traceLine({ time, plugin, method, outcome, message, ms, depth, trace }: TraceEntry): string {
+function traceLine({ time, plugin, what, details, method, outcome, message, ms, depth, trace }: TraceEntry): string {
   const when = new Date(time).toISOString().slice(11, 23);
-  const what = `${'  '.repeat(depth)}${plugin} ${method}`;
-  return `${when} ${String(ms).padStart(9)} ms  ${outcome.padEnd(9)} ${what}${trace ? ` [${trace}]` : ''}${message ? `: ${message}` : ''}`;
+  const direction = { call: '', delivery: 'delivered: ', capability: 'asks: ' }[what];
+  const head = `${when} ${String(ms).padStart(9)} ms  ${outcome.padEnd(9)} ${'  '.repeat(depth)}${plugin} ${direction}${method}`;
+  const line = `${head}${trace ? ` [${trace}]` : ''}${message ? `: ${message}` : ''}`;
+  if (!details) return line;
+  const said = [details.params, ...details.progress, ...(details.error ? [] : [details.result])];
+  return [line, ...said.map((value, index) => `    ${index === 0 ? '→' : '←'} ${JSON.stringify(value)}`)].join('\n');
 }
 
 /** A table of bare columns, good to read and to cut. */

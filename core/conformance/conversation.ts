@@ -2,12 +2,10 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { startChild } from '../host/child.ts';
 import { distributionRoot } from '../host/distribution.ts';
 import { childEnvironment } from '../host/environment.ts';
-import type { PluginSpec } from '../host/spec.ts';
+import { commandOf, type PluginSpec } from '../host/spec.ts';
 import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
 import type { Contract } from '../protocol/contract.ts';
 import { LineReader } from '../protocol/lines.ts';
@@ -57,12 +55,8 @@ export class Conversation {
     this.#subject = subject;
     this.#folder = folder;
     const { spec } = subject;
-    const command =
-      spec.moduleUrl === undefined
-        ? spec.command
-        : [process.execPath, join(distributionRoot(), 'core/sdk/typescript/run.js'), fileURLToPath(spec.moduleUrl)];
     const { process: child, failure } = startChild({
-      command,
+      command: commandOf(spec, distributionRoot()),
       cwd: spec.folder,
       env: childEnvironment(spec, this.#folder, process.env),
       stdin: 'pipe',

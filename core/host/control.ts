@@ -9,7 +9,10 @@ import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import { type IncomingCall, Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
+import { openDock } from './attached.ts';
 import type { Host } from './host.ts';
+import { describeRun } from './plugin-run.ts';
+import type { TraceEntry } from './traces.ts';
 import { whyNotActive } from './why.ts';
 
 /** Longest path that the operating system takes for a socket. */
@@ -88,21 +91,51 @@ export class ControlSocket {
         return { result };
       }
       case 'plugin/trace':
-        await new Promise<void>((resolve) => {
-          const wanted = optionalText(params, 'plugin');
-          const end = host.traces.watch((entry) => {
-            if (wanted === undefined || entry.plugin === wanted || entry.plugin.endsWith(`/${wanted}`)) void call.progress(entry);
-          });
-          call.signal.addEventListener('abort', () => {
-            end();
-            resolve();
-          });
-        });
+        await trace(host, params, call);
         return {};
+      case 'plugin/describe':
+        return describeRun(host, text(params, 'plugin'));
+      case 'plugin/attach': {
+        const run = describeRun(host, text(params, 'plugin'));
+        return { ...run, socket: await attach(host, run.plugin) };
+      }
       default:
         throw new PluginError('UNKNOWN_METHOD', `unknown method ${method}`);
     }
   }
+}
+
+/** Tells of what passes until the caller has enough. An entry that is too large for the socket goes without details. */
+async function trace(host: Host, params: Params, call: IncomingCall): Promise<void> {
+  const wanted = optionalText(params, 'plugin');
+  const tell = async (entry: TraceEntry) => call.progress(entry);
+  await new Promise<void>((resolve) => {
+    const end = host.traces.watch(
+      (entry) => {
+        if (wanted !== undefined && entry.plugin !== wanted && !entry.plugin.endsWith(`/${wanted}`)) return;
+        tell(entry).catch(() => {
+          const { details: _tooLarge, ...rest } = entry;
+          tell(rest).catch(() => undefined);
+        });
+      },
+      { details: params.details === true },
+    );
+    call.signal.addEventListener('abort', () => {
+      end();
+      resolve();
+    });
+  });
+}
+
+/** Opens a door for whoever runs the plugin, and lets it take over when it comes. Returns the path of the door. */
+async function attach(host: Host, key: string): Promise<string> {
+  const [kind = '', name = ''] = key.split('/');
+  const { path, arrived } = await openDock();
+  void arrived
+    .then((socket) => host.plugin(kind, name)?.attach(socket))
+    .then(() => host.log.info({}, `${key} is attached`))
+    .catch((error: Error) => host.log.error({}, `${key} could not be attached: ${error.message}`));
+  return path;
 }
 
 function text(params: Params, name: string): string {

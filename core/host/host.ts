@@ -7,17 +7,20 @@ import type { ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { BytePaths, Params } from '../protocol/messages.ts';
-import type { CallOptions } from '../protocol/peer.ts';
+import type { CallOptions, IncomingCall } from '../protocol/peer.ts';
 import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
 import { type Bundle, BundleError, findBundles, loadBundle, removeOtherSnapshots, removeSnapshot } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
+import { keySpecsOf } from './config-keys.ts';
 import { ControlSocket } from './control.ts';
 import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
 import type { HostLog } from './log.ts';
-import { Plugin, type Prepared } from './plugin.ts';
+import { createMask } from './mask.ts';
+import { type Caller, Plugin, type Prepared } from './plugin.ts';
 import type { Runtime } from './runtime.ts';
 import { type Needs, type PluginSpec, programSpec } from './spec.ts';
 import { Traces } from './traces.ts';
+import { workFolderOf } from './work-folder.ts';
 
 export interface HostOptions {
   readonly runtime: Runtime;
@@ -41,6 +44,8 @@ export interface HostOptions {
   /** Replaces the runner `inline` by `persistent`, for tests. */
   readonly inlineAs?: 'persistent';
   /** Called when a plugin asked the host to stop; `restart` if it is to be started again. */
+  /** Answers what plugins ask for, in place of the real thing. */
+  readonly capabilities?: Capabilities;
   readonly onStopRequest?: (request: { reason: string; exitCode: number; restart: boolean }) => void;
 }
 
@@ -56,7 +61,7 @@ interface Announced extends AnnouncedPlugin {
 
 export class Host {
   readonly options: HostOptions;
-  readonly traces = new Traces();
+  readonly traces: Traces;
   readonly #bundles = new Map<string, Bundle>();
   readonly #plugins = new Map<string, Plugin>();
   readonly #announced = new Map<string, Announced>();
@@ -72,8 +77,9 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options;
+    this.traces = new Traces((value) => this.mask(value));
     mkdirSync(options.stateFolder, { recursive: true, mode: 0o700 });
-    this.#capabilities = createCapabilities(this);
+    this.#capabilities = options.capabilities ?? createCapabilities(this);
   }
 
   get log(): HostLog {
@@ -148,17 +154,20 @@ export class Host {
       ...(announced && { plugin: name }),
       onProgress: progressChecker(checked, options.onProgress),
     };
-    let answer = plugin.call(method, params, callOptions);
+    const passage = { plugin: key, what: 'call', method, params, options: callOptions } as const;
+    const traced = this.traces.watched ? this.traces.begin(passage) : undefined;
+    const used = traced?.options ?? callOptions;
+    let answer = plugin.call(method, params, used);
     if (checked?.idempotent)
       answer = answer.catch((error: unknown) =>
-        isGone(error) ? plugin.call(method, params, callOptions) : Promise.reject(error as Error),
+        isGone(error) ? plugin.call(method, params, used) : Promise.reject(error as Error),
       );
     if (checked)
       answer = answer.then((result) => {
         checked.checkResult(result);
         return result;
       });
-    return this.traces.watched ? this.traces.follow(key, method, options, answer) : answer;
+    return traced ? traced.end(answer) : answer;
   }
 
   /** The plugins of a kind, or of all, announced ones included. */
@@ -343,26 +352,47 @@ export class Host {
   }
 
   #createPlugin(spec: PluginSpec, definition?: PluginDefinition): Plugin {
-    const { runtime, stateFolder, strict = false, config } = this.options;
-    const folder = join(stateFolder, 'plugins', `${spec.kind}.${spec.name}`);
-    if (spec.needs.state) mkdirSync(join(folder, 'state'), { recursive: true, mode: 0o700 });
+    const { runtime, stateFolder, strict = false } = this.options;
+    const workFolder = workFolderOf(stateFolder, spec);
+    const durable = join(workFolder, '../state');
+    if (spec.needs.state) mkdirSync(durable, { recursive: true, mode: 0o700 });
     return new Plugin(spec, {
       runtime,
       definition,
-      stateFolder: spec.needs.state ? join(folder, 'state') : null,
-      workFolder: join(folder, 'work'),
+      stateFolder: spec.needs.state ? durable : null,
+      workFolder,
       strict,
       about: (current) => ({
         contract: this.#contractOf(current),
-        config: Object.fromEntries(
-          current.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
-        ),
+        config: this.configOf(current),
         bytes: this.#bytesOf(current),
       }),
       log: this.log.child({ plugin: `${spec.kind}/${spec.name}` }),
-      onCapability: (method, params, caller, call) => this.#capabilities.answer(method, params, caller, call),
+      traces: this.traces,
+      onCapability: (method, params, caller, call) => this.#capability(method, params, caller, call),
       onChange: () => this.#changed(spec.kind),
     });
+  }
+
+  /** What a plugin is given of the configuration. */
+  configOf({ configKeys }: PluginSpec): Record<string, unknown> {
+    const { values } = this.options.config;
+    return Object.fromEntries(configKeys.filter((key) => values.has(key)).map((key) => [key, values.get(key)]));
+  }
+
+  /** A copy without the values of keys that are declared secret, and without what looks like a secret. */
+  mask(value: unknown): unknown {
+    const { values } = this.options.config;
+    const secrets = [...keySpecsOf(this.bundles)]
+      .filter(([, { secret }]) => secret)
+      .map(([key]) => String(values.get(key) ?? ''));
+    return createMask(secrets)(value);
+  }
+
+  #capability(method: string, params: Params, caller: Caller, call: IncomingCall): unknown {
+    if (!this.traces.watched) return this.#capabilities.answer(method, params, caller, call);
+    const passage = { plugin: caller.name, what: 'capability', method, params, options: call.meta } as const;
+    return this.traces.begin(passage).end((async () => this.#capabilities.answer(method, params, caller, call))());
   }
 
   /** ES modules can't be unloaded: a changed inline bundle runs as a process of its own until the next start. */

@@ -12,6 +12,9 @@ import type { PluginSpec } from './spec.ts';
 
 export type Runner = 'persistent' | 'oneshot' | 'inline';
 
+/** How a version is run: by its runner, or by somebody who attached it. */
+export type RunBy = Runner | 'attached';
+
 /** Why an instance ended, in one sentence; `expected` if the host had asked for it. */
 export interface End {
   readonly expected: boolean;
@@ -19,7 +22,7 @@ export interface End {
 }
 
 export interface Instance {
-  readonly runner: Runner;
+  readonly runner: RunBy;
   readonly pid: number | undefined;
   readonly version: string | undefined;
   readonly activates: boolean;
@@ -53,7 +56,7 @@ export interface StartOptions {
 export const initializeMs = 10_000;
 
 /** The handshake. @throws PluginError if the plugin doesn't answer in time, or not as agreed */
-export async function initialize(peer: Peer, options: StartOptions): Promise<InitializeResult> {
+export async function initialize(peer: Peer, options: StartOptions, deadlineMs = initializeMs): Promise<InitializeResult> {
   const { spec, runtime } = options;
   const params: InitializeParams = {
     protocol: { min: protocolVersion, max: protocolVersion },
@@ -68,7 +71,7 @@ export async function initialize(peer: Peer, options: StartOptions): Promise<Ini
     bytes: options.bytes,
   };
   const answer = (await peer.call(lifecycle.initialize, params as unknown as Params, {
-    deadlineMs: initializeMs,
+    deadlineMs,
   })) as Partial<InitializeResult> | null;
   if (answer?.protocol !== protocolVersion) {
     throw new PluginError(

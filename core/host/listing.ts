@@ -43,7 +43,7 @@ export function describePlugin(plugin: Plugin, announced?: AnnouncedPlugin): Plu
     description: announced?.description ?? spec.description,
     state: state.at,
     reason: 'reason' in state ? state.reason : null,
-    runner: spec.runner,
+    runner: plugin.runBy ?? spec.runner,
     pid: plugin.pid ?? null,
     calls: statistics.calls,
     errors: statistics.errors,

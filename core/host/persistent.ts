@@ -1,8 +1,6 @@
 // Runs a plugin as a process that is kept: handshake, log, violations, the end.
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { PluginError } from '../protocol/errors.ts';
 import { type InitializeResult, lifecycle } from '../protocol/messages.ts';
 import { Peer } from '../protocol/peer.ts';
@@ -11,6 +9,7 @@ import { type Child, startChild } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import { explainFailedStart } from './explain.ts';
 import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
+import { commandOf } from './spec.ts';
 import { logStderr } from './stderr.ts';
 import { climbStopLadder } from './stop-ladder.ts';
 
@@ -24,10 +23,7 @@ export interface PersistentOptions extends StartOptions {
 
 export async function startPersistent(options: PersistentOptions): Promise<Instance> {
   const { spec, runtime, log } = options;
-  const command =
-    spec.moduleUrl === undefined
-      ? spec.command
-      : [process.execPath, join(runtime.root, 'core/sdk/typescript/run.js'), fileURLToPath(spec.moduleUrl)];
+  const command = commandOf(spec, runtime.root);
   const env = childEnvironment(spec, options.workFolder, process.env);
   mkdirSync(options.workFolder, { recursive: true, mode: 0o700 });
   const started = startChild({ command, cwd: spec.folder, env, stdin: 'pipe', output: 'pipe' });

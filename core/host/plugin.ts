@@ -1,11 +1,13 @@
 // One plugin by its name, over all the processes that come and go behind it: start, calls, switch, drain, restart.
 
+import type { Socket } from 'node:net';
 import { PluginError } from '../protocol/errors.ts';
 import { lifecycle, type Params } from '../protocol/messages.ts';
 import type { CallOptions, IncomingCall } from '../protocol/peer.ts';
+import { patientMs, startAttached } from './attached.ts';
 import { Declarations, type Opener, type Staged } from './declarations.ts';
 import { startInline } from './inline.ts';
-import type { End, Instance, StartOptions } from './instance.ts';
+import type { End, Instance, RunBy, StartOptions } from './instance.ts';
 import type { HostLog } from './log.ts';
 import { startOneshot } from './oneshot.ts';
 import { type PersistentOptions, startPersistent } from './persistent.ts';
@@ -13,6 +15,7 @@ import { CallQueue } from './queue.ts';
 import { planRestart } from './restart.ts';
 import type { PluginSpec } from './spec.ts';
 import { Statistics } from './statistics.ts';
+import type { Traces } from './traces.ts';
 
 const activateMs = 10_000;
 const pingMs = 5_000;
@@ -40,6 +43,7 @@ export interface PluginOptions extends Omit<PersistentOptions, 'onRequest' | 'sp
   readonly about: (spec: PluginSpec) => Pick<StartOptions, 'contract' | 'config' | 'bytes'>;
   /** Answers a capability call of this plugin. */
   readonly onCapability: (method: string, params: Params, caller: Caller, call: IncomingCall) => unknown;
+  readonly traces: Traces;
   /** The plugin's state changed; for those who watch its kind. */
   readonly onChange: () => void;
 }
@@ -118,6 +122,11 @@ export class Plugin {
     return this.#live?.instance.version;
   }
 
+  /** How the present version is run; undefined if none runs. */
+  get runBy(): RunBy | undefined {
+    return this.#live?.instance.runner;
+  }
+
   get inFlight(): number {
     return this.#live?.inFlight ?? 0;
   }
@@ -158,7 +167,17 @@ export class Plugin {
    * then nothing has changed, and `abandon` leaves everything as it was.
    */
   async prepare(spec: PluginSpec): Promise<Prepared> {
-    const live = await this.#start(spec);
+    return this.#prepared(await this.#start(spec), spec);
+  }
+
+  /** Lets what is at the other end of a socket take over, until it ends. @throws PluginError if it does not become ready */
+  async attach(socket: Socket): Promise<void> {
+    const spec = this.#spec;
+    const live = await this.#start(spec, (options) => startAttached(options, socket));
+    await this.#prepared(live, spec).commit();
+  }
+
+  #prepared(live: Live, spec: PluginSpec): Prepared {
     return {
       abandon: () => this.#end(live, 'another plugin of the bundle did not start'),
       commit: async () => {
@@ -255,9 +274,12 @@ export class Plugin {
       live.deliveries -= 1;
       if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
     };
+    const { traces } = this.#options;
+    const passage = { plugin: this.name, what: 'delivery', method, params, options: { deadlineMs } } as const;
+    const traced = traces.watched ? traces.begin(passage) : undefined;
     const answer = live.instance.call(method, params, { deadlineMs });
     answer.then(done, done);
-    return answer;
+    return traced ? traced.end(answer) : answer;
   }
 
   async #ensure(deadlineMs = Number.POSITIVE_INFINITY): Promise<Live> {
@@ -300,7 +322,7 @@ export class Plugin {
     }
   }
 
-  async #start(spec: PluginSpec): Promise<Live> {
+  async #start(spec: PluginSpec, start: (options: PersistentOptions) => Promise<Instance> = startByRunner): Promise<Live> {
     const staged: Staged = new Map();
     let live: Live | undefined;
     const caller: Caller = {
@@ -318,7 +340,8 @@ export class Plugin {
       spec,
       onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call),
     };
-    const instance = await startByRunner(options);
+    const instance = await start(options);
+    const patience = instance.runner === 'attached' ? patientMs : 0;
     live = {
       spec,
       instance,
@@ -333,8 +356,8 @@ export class Plugin {
     };
     const started = live;
     try {
-      if (instance.activates) await instance.call(lifecycle.activate, {}, { deadlineMs: activateMs });
-      if (instance.runner !== 'oneshot') await instance.call(lifecycle.ping, {}, { deadlineMs: pingMs });
+      if (instance.activates) await instance.call(lifecycle.activate, {}, { deadlineMs: Math.max(activateMs, patience) });
+      if (instance.runner !== 'oneshot') await instance.call(lifecycle.ping, {}, { deadlineMs: Math.max(pingMs, patience) });
     } catch (error) {
       await this.#end(started, 'it did not become ready');
       throw new PluginError('UNAVAILABLE', `${spec.kind}/${spec.name} did not become ready: ${(error as Error).message}`, {
@@ -402,8 +425,19 @@ export class Plugin {
     this.#live = undefined;
     live.current = false;
     if (this.#stopped) return;
+    if (live.instance.runner === 'attached') {
+      this.log.info({}, `${this.name} is no longer attached: ${end.reason}`);
+      this.#setState({ at: 'idle' });
+      if (this.#wanted) void this.#ensure().catch(() => undefined);
+      return;
+    }
     this.log.warn({}, `${this.name} ended: ${end.reason}`);
     this.#planRestart(end.reason, 'crashed');
+  }
+
+  /** Whether it has to run although nobody calls it at the moment. */
+  get #wanted(): boolean {
+    return this.#spec.eager || this.declarations.size > 0 || this.#queue.length > 0;
   }
 
   #planRestart(reason: string, what: 'crashed' | 'failed'): void {
@@ -421,7 +455,7 @@ export class Plugin {
       return;
     }
     this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
-    const wanted = this.#spec.eager || this.declarations.size > 0 || this.#queue.length > 0;
+    const wanted = this.#wanted;
     if (wanted || what === 'crashed') {
       this.statistics.restarts += wanted ? 1 : 0;
       if (wanted) this.#restart = setTimeout(() => void this.#ensure().catch(() => undefined), plan.afterMs);

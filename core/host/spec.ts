@@ -1,7 +1,7 @@
 // A plugin as its manifest describes it, with every default filled in and every path absolute.
 
 import { isAbsolute, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Contract } from '../protocol/contract.ts';
 import { defaultMaxLineBytes } from '../protocol/messages.ts';
 import type { Runner } from './instance.ts';
@@ -98,6 +98,12 @@ export function programSpec(name: string, needs: Needs, moduleUrl: string, confi
   const [entry] = manifest.plugins;
   const source = { manifest, folder: process.cwd(), digest: '', resources: new Map() };
   return { ...createSpec(source, entry, undefined), moduleUrl, configKeys };
+}
+
+/** Program and arguments; a module is run by the SDK. */
+export function commandOf({ command, moduleUrl }: PluginSpec, root: string): readonly string[] {
+  if (moduleUrl === undefined) return command;
+  return [process.execPath, join(root, 'core/sdk/typescript/run.js'), fileURLToPath(moduleUrl)];
 }
 
 /** `./x` is inside the bundle; anything else is left to PATH. */

@@ -57,7 +57,7 @@ export async function prepareOverlay(folder: string, port: number, environment: 
   return { folder, port, brokerConfig: broker, clientConfig: client, bundles, nodes };
 }
 
-async function writeBroker(folder: string, authority: Authority, port: number): Promise<string> {
+export async function writeBroker(folder: string, authority: Authority, port: number): Promise<string> {
   const files = await issueFiles(authority, { commonName: 'broker.example.net', names: ['localhost', '127.0.0.1'] });
   return write(join(folder, 'broker.conf'), [
     ...security(files),
@@ -70,7 +70,7 @@ async function writeBroker(folder: string, authority: Authority, port: number): 
   ]);
 }
 
-async function writeClient(
+export async function writeClient(
   folder: string,
   authority: Authority,
   port: number,
@@ -84,6 +84,28 @@ async function writeClient(
     `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
     `plugin.muster.bundles = ${bundles}`,
   ]);
+}
+
+/** A node that allows everything and tells everything on stderr, for somebody who writes a bundle. */
+export async function writeDevNode(folder: string, authority: Authority, port: number, bundles: string): Promise<NodePlan> {
+  const identity = 'dev.example.net';
+  const files = await issueFiles(authority, { commonName: identity });
+  const factsFile = write(join(folder, 'facts.json'), [
+    JSON.stringify(facts('Debian', '12', 2, 'valletta', 'development'), null, 2),
+  ]);
+  const configFile = write(join(folder, 'server.conf'), [
+    ...security(files),
+    `identity = ${identity}`,
+    `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
+    `plugin.yaml = ${factsFile}`,
+    `classesfile = ${write(join(folder, 'classes.txt'), ['role::dev'])}`,
+    'rpcauthorization = no',
+    `plugin.muster.state = ${join(folder, 'state')}`,
+    `plugin.muster.bundles = ${bundles}`,
+    'loglevel = debug',
+    'logfile = stderr',
+  ]);
+  return { identity, configFile };
 }
 
 async function writeNode(

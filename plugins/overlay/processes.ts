@@ -32,9 +32,15 @@ export class Processes {
     await this.#start(brokerId, ['run', 'broker', '--config', brokerConfig], `${folder}/broker.log`);
   }
 
-  async startNodes({ nodes, folder }: OverlayPlan): Promise<void> {
+  /** @param onLine told of every line on stderr, for nodes that log there */
+  async startNodes({ nodes, folder }: OverlayPlan, onLine?: (line: string) => void): Promise<void> {
     for (const { identity, configFile } of nodes)
-      await this.#start(identity, ['run', 'server', '--config', configFile], `${folder}/nodes/${identity}/server.log`);
+      await this.#start(identity, ['run', 'server', '--config', configFile], `${folder}/nodes/${identity}/server.log`, onLine);
+  }
+
+  /** Runs a command of `muster` beside the others until all end, and hands its lines on. */
+  follow(id: string, args: readonly string[], onLine: (line: string) => void): Promise<void> {
+    return this.#start(id, args, '', onLine);
   }
 
   /** Pings until every node has answered. @throws PluginError naming those that did not */
@@ -94,13 +100,14 @@ export class Processes {
     await this.#host.processes.stop(id).catch(() => undefined);
   }
 
-  async #start(id: string, args: readonly string[], logFile: string): Promise<void> {
+  async #start(id: string, args: readonly string[], logFile: string, onLine?: (line: string) => void): Promise<void> {
     let last = '';
     await this.#host.processes.start(
       { id, command: [...this.#program, ...args], env: this.#environment(), output: 'lines', graceMs: 10_000 },
       {
         onOutput: ({ line }) => {
           last = line;
+          onLine?.(line);
         },
         onExit: ({ exitCode, signal }) => {
           if (this.#stopping) return;

@@ -83,6 +83,6 @@ export function invitation({ clientConfig, bundles, nodes, folder }: OverlayPlan
   ].join('\n');
 }
 
-function quote(text: string): string {
+export function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
