@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import { startChild } from '../host/child.ts';
 import { inherited } from '../host/environment.ts';
+import { explainFailedStart } from '../host/explain.ts';
 import type { Host } from '../host/host.ts';
 import type { Caller } from '../host/plugin.ts';
 import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
@@ -93,11 +94,14 @@ export function createProcesses(host: Host): Capability {
       'process/run': async ({ command, cwd = tmpdir(), env = {}, stdin = '' }: RunParams, caller, call: IncomingCall) => {
         refuseUngranted(caller, command[0] ?? '');
         const deadlineMs = Math.min(call.meta.deadlineMs ?? maxRunMs, maxRunMs);
-        const { tooLarge: _never, ...ended } = await host.runtime.launcher.run(
-          { command, cwd, env, stdin, maxOutputBytes, excess: 'forget', graceMs: defaultGraceMs },
-          { deadlineMs, signal: call.signal },
-        );
-        return ended;
+        const ended = await host.runtime.launcher
+          .run(
+            { command, cwd, env, stdin, maxOutputBytes, excess: 'forget', graceMs: defaultGraceMs },
+            { deadlineMs, signal: call.signal },
+          )
+          .catch((error: unknown) => explained(error, command, env.PATH ?? process.env.PATH));
+        const { exitCode, signal, stdout, stderr } = ended;
+        return { exitCode, signal, stdout, stderr };
       },
       'process/signal': ({ id, signal }: { id: string; signal: string }, caller) =>
         signalGroup(find(caller, id).pid, signal as NodeJS.Signals),
@@ -138,6 +142,12 @@ function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
     stdin: 'ignore',
     output: output === 'lines' ? 'pipe' : output === 'terminal' ? 'inherit' : 'ignore',
   }).process;
+}
+
+/** @throws PluginError that says why the program could not be started, or the error as it is */
+async function explained(error: unknown, command: readonly string[], path: string | undefined): Promise<never> {
+  if (!(error instanceof PluginError) || error.data.errno === undefined) throw error;
+  throw new PluginError('UNAVAILABLE', await explainFailedStart({ command, path, problem: error.message }), { cause: error });
 }
 
 function readLines(child: ChildProcess, stream: 'stdout' | 'stderr', onLine: (line: string) => void): void {

@@ -4,6 +4,9 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 
+/** As it reads byte by byte. */
+const byteOrderMark = '\xef\xbb\xbf';
+
 export interface FailedStart {
   readonly command: readonly string[];
   readonly path: string | undefined;
@@ -40,18 +43,28 @@ function describeFile(path: string): string[] {
   if ((stat.mode & 0o111) === 0) lines.push(`it is not executable; try: chmod +x ${path}`);
   const head = readHead(path);
   if (head.startsWith('#!')) {
-    const interpreter = head.slice(2, head.indexOf('\n')).trim();
+    const [firstLine = ''] = head.slice(2).split('\n');
+    const interpreter = firstLine.trim();
     lines.push(`interpreter: ${interpreter}`);
     const [program = ''] = interpreter.split(' ');
-    if (!exists(program)) lines.push(`the interpreter ${program} does not exist; try: install it, or correct the first line`);
-    if (interpreter.endsWith('\r'))
-      lines.push('the first line ends in a carriage return; try: save the file with Unix line ends');
+    if (firstLine.endsWith('\r')) lines.push('the first line ends in a carriage return; try: save the file with Unix line ends');
+    else if (!exists(program))
+      lines.push(`the interpreter ${program} does not exist; try: install it, or correct the first line`);
+  } else if (head.startsWith(byteOrderMark)) {
+    lines.push('it begins with a byte order mark, so that the shell runs it; try: save the file as UTF-8 without one');
   } else if (head.startsWith('\x7fELF')) {
     lines.push(`ELF for machine ${head.charCodeAt(18)}; this is ${process.arch}`);
   } else if ((stat.mode & 0o111) !== 0) {
     lines.push('it has neither a `#!` line nor a known executable format');
   }
   return lines;
+}
+
+/** What is to be said of a program that was run and failed, if its file shows why; else empty. */
+export function hintOf(program: string): string {
+  return readHead(program).startsWith(byteOrderMark)
+    ? `; ${program} begins with a byte order mark, so that the shell runs it: save the file as UTF-8 without one`
+    : '';
 }
 
 function readHead(path: string): string {

@@ -330,6 +330,9 @@ export class Host {
     this.#forget(bundle, Promise.all(ended));
     for (const contract of bundle.contracts) this.#contracts.delete(contract.kind);
     this.log.info({ bundle: bundle.name }, 'bundle removed');
+    // What was refused because of a name may have it now.
+    for (const source of this.#problems.keys())
+      if (source !== bundle.source) void this.reloadBundle(source).catch(() => undefined);
   }
 
   /** Removes what a version ran from when it has ended, in turn with reloads: the same version may have come back. */

@@ -2,6 +2,7 @@
 // memory of whoever calls it. Speaks the plugin protocol's messages on stdin and stdout: `run` starts one program, feeds
 // it, gathers its output and answers with how it ended.
 
+import { isUtf8 } from 'node:buffer';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
@@ -27,6 +28,8 @@ export interface RunResult {
   /** The last of it, at most 64 KiB. */
   readonly stderr: string;
   readonly tooLarge: boolean;
+  /** Whether stdout is UTF-8; if not, `stdout` is what could be read of it. */
+  readonly isUtf8: boolean;
 }
 
 const stderrBytes = 64 * 1024;
@@ -83,7 +86,7 @@ async function run(
     child.stderr.on('data', (chunk: Buffer) => stderr.addLast(chunk));
     child.stdin.end(stdin);
     const end = await ended;
-    return { ...end, stdout: stdout.text(), stderr: stderr.text(), tooLarge: stdout.overflowed };
+    return { ...end, stdout: stdout.text(), stderr: stderr.text(), tooLarge: stdout.overflowed, isUtf8: isUtf8(stdout.bytes()) };
   } finally {
     signalGroup(child.pid, 'SIGKILL');
     children.delete(child);
@@ -113,7 +116,11 @@ class Gathered {
   }
 
   text(): string {
-    return Buffer.concat(this.#parts).subarray(-this.#max).toString('utf8');
+    return this.bytes().toString('utf8');
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#parts).subarray(-this.#max);
   }
 
   #push(chunk: Buffer): void {

@@ -2,6 +2,9 @@
 
 import pino from 'pino';
 
+/** What can't be written is kept up to this, and then dropped. */
+const maxUnwrittenBytes = 1024 * 1024;
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface HostLog {
@@ -20,9 +23,12 @@ export function createHostLog({
   level?: LogLevel | 'fatal' | 'silent';
   destination?: number | string;
 } = {}): HostLog & { level: string } {
+  const out = pino.destination({ dest: destination, sync: true, mkdir: true, maxLength: maxUnwrittenBytes });
+  // A disk that is full costs lines of the log, and nothing else.
+  out.on('error', () => undefined);
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    pino.destination({ dest: destination, sync: true, mkdir: true }),
+    out,
   );
 }
 

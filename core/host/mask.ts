@@ -4,6 +4,8 @@ export const masked = '(masked)';
 
 /** Shorter values of secret keys are too likely to be part of something harmless. */
 const minSecretLength = 4;
+/** Nobody reads what is nested deeper. */
+const maxDepth = 100;
 const secretName = /pass(word|wd|phrase)?$|secret|token|credential|authorization|cookie|(private|api|access|signing)[_-]?key/i;
 const secretText = /-----BEGIN [A-Z ]*PRIVATE KEY-----|^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*$/;
 
@@ -14,14 +16,17 @@ const secretText = /-----BEGIN [A-Z ]*PRIVATE KEY-----|^eyJ[\w-]+\.eyJ[\w-]+\.[\
 export function createMask(secrets: readonly string[]): (value: unknown) => unknown {
   const known = secrets.filter((secret) => secret.length >= minSecretLength).map((secret) => secret.toLowerCase());
   const isSecret = (text: string) => secretText.test(text) || known.some((secret) => text.toLowerCase().includes(secret));
-  const mask = (value: unknown): unknown => {
+  const mask = (value: unknown, depth = 0): unknown => {
+    if (depth > maxDepth) return '(nested too deep)';
     if (typeof value === 'string') return isSecret(value) ? masked : value;
     if (value instanceof Uint8Array) return { $base64: Buffer.from(value).toString('base64') };
-    if (Array.isArray(value)) return value.map(mask);
+    if (Array.isArray(value)) return value.map((item) => mask(item, depth + 1));
     if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, isHidden(name, inner) ? masked : mask(inner)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, isHidden(name, inner) ? masked : mask(inner, depth + 1)]),
+    );
   };
-  return mask;
+  return (value) => mask(value);
 }
 
 function isHidden(name: string, value: unknown): boolean {

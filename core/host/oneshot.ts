@@ -6,7 +6,7 @@ import { fromErrorBody, PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
 import { childEnvironment } from './environment.ts';
-import { explainFailedStart } from './explain.ts';
+import { explainFailedStart, hintOf } from './explain.ts';
 import type { End, Instance } from './instance.ts';
 import type { RunResult } from './launcher-process.ts';
 import type { PersistentOptions } from './persistent.ts';
@@ -77,18 +77,21 @@ function readResult(result: RunResult, { spec }: PersistentOptions): unknown {
       'TOO_LARGE',
       `${name} printed more than ${spec.limits.maxLineBytes} bytes; hand larger data over in a file`,
     );
-  if (result.exitCode !== 0) throw failure(result, name);
+  if (result.exitCode !== 0) throw failure(result, name, hintOf(spec.command[0] ?? ''));
+  if (!result.isUtf8)
+    throw new PluginError('CONTRACT', `${name} printed bytes on stdout that are not UTF-8; a oneshot prints JSON in UTF-8`);
   try {
-    return JSON.parse(result.stdout) as unknown;
+    // Some editors and shells put a byte order mark in front.
+    return JSON.parse(result.stdout.replace(/^\ufeff/, '')) as unknown;
   } catch {
     throw new PluginError(
       'CONTRACT',
-      `${name} printed no JSON on stdout but: ${result.stdout.slice(0, 80)}; a oneshot prints one JSON value and nothing else`,
+      `${name} printed no JSON on stdout but: ${result.stdout.slice(0, 80)}; a oneshot prints one JSON value and nothing else${hintOf(spec.command[0] ?? '')}`,
     );
   }
 }
 
-function failure({ exitCode, signal, stderr }: RunResult, name: string): PluginError {
+function failure({ exitCode, signal, stderr }: RunResult, name: string, hint: string): PluginError {
   const lastLine = stderr.trimEnd().split('\n').at(-1) ?? '';
   const body = lastLine.startsWith('{') ? parse(lastLine) : undefined;
   if (typeof body?.message === 'string') {
@@ -100,7 +103,7 @@ function failure({ exitCode, signal, stderr }: RunResult, name: string): PluginE
   }
   return new PluginError(
     'INTERNAL',
-    lastLine || `${name} ${signal ? `was ended by ${signal}` : `exited with ${exitCode}`} and said nothing on stderr`,
+    `${lastLine || `${name} ${signal ? `was ended by ${signal}` : `exited with ${exitCode}`} and said nothing on stderr`}${hint}`,
   );
 }
 

@@ -1,8 +1,11 @@
 // Framing: bytes to lines and lines to bytes. Knows the cap, not what a line says.
 
+import { isUtf8 } from 'node:buffer';
 import type { Writable } from 'node:stream';
 
 const newline = 10;
+/** What a decoder puts in the place of bytes that are not UTF-8. */
+const replacement = '\ufffd';
 
 export interface LineReaderOptions {
   /** Longest accepted line in bytes, without its newline. */
@@ -10,6 +13,8 @@ export interface LineReaderOptions {
   readonly onLine: (line: string) => void;
   /** A line that was longer was skipped to its end. Called once a line, with its first 80 characters. */
   readonly onOversized: (start: string) => void;
+  /** Takes lines that are not UTF-8, as far as they can be read. Default: `onLine`. */
+  readonly onNotUtf8?: (line: string) => void;
 }
 
 /** Splits a byte stream at newlines. Whole lines of one chunk are decoded at once; a partial one is held, joined once. */
@@ -43,6 +48,11 @@ export class LineReader {
     const { onLine, maxLineBytes } = this.#options;
     const mayExceed = end - from > maxLineBytes;
     const text = chunk.toString('utf8', from, end);
+    // The character may have been sent as such, so only its presence makes a second look worth while.
+    if (text.includes(replacement) && !isUtf8(chunk.subarray(from, end))) {
+      this.#eachLine(chunk.subarray(from, end));
+      return;
+    }
     for (let start = 0; start <= text.length; ) {
       const found = text.indexOf('\n', start);
       const stop = found === -1 ? text.length : found;
@@ -51,6 +61,25 @@ export class LineReader {
       if (mayExceed && Buffer.byteLength(line) > maxLineBytes) this.#options.onOversized(line.slice(0, 80));
       else if (line.length > 0) onLine(line);
     }
+  }
+
+  /** Tells the lines that are UTF-8 from those that are not. */
+  #eachLine(bytes: Buffer): void {
+    for (let start = 0; start <= bytes.length; ) {
+      const found = bytes.indexOf(newline, start);
+      const stop = found === -1 ? bytes.length : found;
+      this.#whole(bytes.subarray(start, stop));
+      start = stop + 1;
+    }
+  }
+
+  #whole(bytes: Buffer): void {
+    const { onLine, onNotUtf8 = onLine, onOversized, maxLineBytes } = this.#options;
+    if (bytes.length === 0) return;
+    const line = bytes.toString('utf8');
+    if (bytes.length > maxLineBytes) onOversized(line.slice(0, 80));
+    else if (line.includes(replacement) && !isUtf8(bytes)) onNotUtf8(line);
+    else onLine(line);
   }
 
   #hold(part: Buffer): void {
@@ -70,10 +99,10 @@ export class LineReader {
       this.#skipping = false;
       return;
     }
-    const line = Buffer.concat(this.#held, this.#heldBytes).toString('utf8');
+    const bytes = Buffer.concat(this.#held, this.#heldBytes);
     this.#held = [];
     this.#heldBytes = 0;
-    if (line.length > 0) this.#options.onLine(line);
+    this.#whole(bytes);
   }
 }
 

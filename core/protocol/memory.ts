@@ -49,7 +49,10 @@ class MemoryCarrier implements Carrier {
   }
 }
 
-function freezeJson(value: unknown, path: string): void {
+/** What is nested deeper is passed as it is, as it would be where nothing is frozen. */
+const maxDepth = 500;
+
+function freezeJson(value: unknown, path: string, depth = 0): void {
   if (value === null || typeof value === 'string' || typeof value === 'boolean' || value instanceof Uint8Array) return;
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new TypeError(`${path || 'message'} is ${value}, which JSON cannot carry`);
@@ -60,7 +63,7 @@ function freezeJson(value: unknown, path: string): void {
   if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) {
     throw new TypeError(`${path || 'message'} is a ${prototype?.constructor?.name ?? 'object'}, which JSON cannot carry`);
   }
-  if (Object.isFrozen(value)) return;
+  if (Object.isFrozen(value) || depth > maxDepth) return;
   Object.freeze(value);
-  for (const [key, member] of Object.entries(value)) if (member !== undefined) freezeJson(member, `${path}/${key}`);
+  for (const [key, member] of Object.entries(value)) if (member !== undefined) freezeJson(member, `${path}/${key}`, depth + 1);
 }

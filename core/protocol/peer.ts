@@ -33,7 +33,7 @@ export interface Carrier {
 export interface Receiver {
   message(message: unknown): void;
   /** Something arrived that is no message: the first characters of it, and why. */
-  violation(what: 'PARSE' | 'TOO_LARGE', start: string): void;
+  violation(what: Unreadable, start: string): void;
   closed(reason: Error): void;
 }
 
@@ -58,6 +58,9 @@ export interface CallOptions {
   readonly depth?: number | undefined;
   readonly plugin?: string | undefined;
 }
+
+/** What may be wrong with a line before it can be a message. */
+export type Unreadable = 'PARSE' | 'ENCODING' | 'TOO_LARGE';
 
 interface Pending {
   readonly method: string;
@@ -306,14 +309,24 @@ export class Peer {
     }
   }
 
-  #unreadable(what: 'PARSE' | 'INVALID' | 'TOO_LARGE', start: string): void {
+  #unreadable(what: Unreadable | 'INVALID', start: string): void {
     const reason = {
-      PARSE: 'this line is not JSON',
-      INVALID: 'this line is no request, response or notification',
-      TOO_LARGE: 'this line is longer than was agreed',
+      PARSE: 'is not JSON',
+      ENCODING: 'is not UTF-8',
+      INVALID: 'is no request, response or notification',
+      TOO_LARGE: 'is longer than was agreed',
     }[what];
-    this.#violation(`${reason}: ${start.slice(0, 80)}`);
-    this.#respond({ jsonrpc: '2.0', id: null, error: toErrorBody(new PluginError(what, `${reason}: ${start.slice(0, 80)}`)) });
+    const said = start.slice(0, 80);
+    this.#violation(`this line ${reason}: ${said}`);
+    const code = what === 'ENCODING' ? 'PARSE' : what;
+    this.#respond({ jsonrpc: '2.0', id: null, error: toErrorBody(new PluginError(code, `this line ${reason}: ${said}`)) });
+    this.#failAnswered(said, new PluginError(what === 'TOO_LARGE' ? what : 'CONTRACT', `its answer ${reason}: ${said}`));
+  }
+
+  /** As far as the start of a line shows which request it was to answer, its caller need not wait for the deadline. */
+  #failAnswered(start: string, error: PluginError): void {
+    const id = start.includes('"method"') ? undefined : /"id"\s*:\s*(\d+)/.exec(start)?.[1];
+    if (id !== undefined) this.#settle(Number(id))?.reject(error);
   }
 
   #violation(what: string): void {

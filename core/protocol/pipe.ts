@@ -46,7 +46,7 @@ export class PipeCarrier implements Carrier {
   }
 
   send(message: Message): Promise<void> | undefined {
-    const line = JSON.stringify(this.#convertsBytes ? this.#outgoing(message) : message);
+    const line = write(this.#convertsBytes ? this.#outgoing(message) : message);
     const cap = this.#peerMaxLineBytes;
     if (line.length * 3 > cap && Buffer.byteLength(line) > cap) {
       throw new PluginError(
@@ -64,6 +64,7 @@ export class PipeCarrier implements Carrier {
       maxLineBytes,
       onLine: (line) => this.#line(line),
       onOversized: (start) => this.#receiver?.violation('TOO_LARGE', start),
+      onNotUtf8: (line) => this.#receiver?.violation('ENCODING', line.slice(0, 80)),
     });
     input.on('data', (chunk: Buffer) => reader.push(chunk));
     input.on('end', () => this.#receiver?.closed(new Error('the other side closed its output')));
@@ -131,6 +132,16 @@ export class PipeCarrier implements Carrier {
     const method = methods.get(params.id);
     if (method === undefined) return message;
     return { ...message, params: { ...params, value: convert(params.value, pathsOf(this.#bytes, method, 'progress')) } };
+  }
+}
+
+function write(message: unknown): string {
+  try {
+    return JSON.stringify(message);
+  } catch (error) {
+    if (error instanceof RangeError)
+      throw new PluginError('TOO_LARGE', 'the message is nested too deep to be written', { cause: error });
+    throw error;
   }
 }
 

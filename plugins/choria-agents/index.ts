@@ -32,15 +32,19 @@ interface Reply {
   readonly data: unknown;
 }
 
-interface Known extends FoundAgent {
-  readonly active: boolean;
-  /** Unix milliseconds; when an agent that declined is asked again. */
+/** The last answer of an agent that did not want to be active, or could not say. */
+interface Declined {
+  readonly stamp: string;
+  readonly times: number;
+  /** Unix milliseconds. */
   readonly askAgainAt: number;
 }
 
 const scanMs = 500;
 const activationMs = 2_000;
-const askAgainMs = 30_000;
+/** An agent that declined is asked again after this, then after twice as long and so on. */
+const askAgainMs = 5_000;
+const longestAskAgainMs = 300_000;
 const aborted = 1;
 /** The schema of replies names 0 to 5, programs may use a byte. */
 const highestStatus = 255;
@@ -64,7 +68,9 @@ class ChoriaAgents {
   readonly #configFolder: string;
   readonly #files: NodeFiles;
   readonly #problems = new Map<string, string>();
-  #known: ReadonlyMap<string, Known> = new Map();
+  readonly #declined = new Map<string, Declined>();
+  /** Those that are active. */
+  #active: ReadonlyMap<string, FoundAgent> = new Map();
   #announced = '';
 
   constructor(host: Host, configFolder: string) {
@@ -89,9 +95,10 @@ class ChoriaAgents {
       if (this.#problems.get(file) !== problem) this.#host.log.warn(problem);
       this.#problems.set(file, problem);
     }
-    const known = await Promise.all([...agents.values()].map((agent) => this.#consider(agent, now)));
-    this.#known = new Map(known.map((agent) => [agent.name, agent]));
-    const active = known.filter((agent) => agent.active);
+    for (const name of this.#declined.keys()) if (!agents.has(name)) this.#declined.delete(name);
+    const considered = await Promise.all([...agents.values()].map((agent) => this.#consider(agent, now)));
+    const active = considered.filter((agent) => agent !== undefined);
+    this.#active = new Map(active.map((agent) => [agent.name, agent]));
     const stamp = active.map((agent) => agent.stamp).join('|');
     if (stamp === this.#announced) return;
     this.#announced = stamp;
@@ -107,13 +114,21 @@ class ChoriaAgents {
     this.#host.log.info(`external agents: ${active.map(({ name }) => name).join(', ') || 'none'}`);
   }
 
-  async #consider(agent: FoundAgent, now: number): Promise<Known> {
-    const before = this.#known.get(agent.name);
-    if (before?.stamp === agent.stamp && (before.active || now < before.askAgainAt)) return before;
-    const active = await this.#activates(agent);
-    // A changed agent that declines does not take the place of the one that works.
-    if (!active && before?.active) return before;
-    return { ...agent, active, askAgainAt: now + askAgainMs };
+  /** The version of an agent that is to be active: this one, or the one before it if this one declines. */
+  async #consider(agent: FoundAgent, now: number): Promise<FoundAgent | undefined> {
+    const present = this.#active.get(agent.name);
+    if (present?.stamp === agent.stamp) return present;
+    const last = this.#declined.get(agent.name);
+    const before = last?.stamp === agent.stamp ? last : undefined;
+    if (before && now < before.askAgainAt) return present;
+    if (await this.#activates(agent)) {
+      this.#declined.delete(agent.name);
+      return agent;
+    }
+    const times = (before?.times ?? 0) + 1;
+    const askAgainAt = now + Math.min(askAgainMs * 2 ** (times - 1), longestAskAgainMs);
+    this.#declined.set(agent.name, { stamp: agent.stamp, times, askAgainAt });
+    return present;
   }
 
   async #activates(agent: FoundAgent): Promise<boolean> {
@@ -139,10 +154,7 @@ class ChoriaAgents {
         { deadlineMs: activationMs },
       );
       const wants = (reply as { activate?: unknown } | null)?.activate === true;
-      if (!wants)
-        this.#host.log.info(
-          `the external agent ${agent.name} declined to be activated; it is asked again in ${askAgainMs / 1000} s`,
-        );
+      if (!wants) this.#host.log.info(`the external agent ${agent.name} declined to be activated; it is asked again later`);
       return wants;
     } catch (error) {
       this.#host.log.warn(`the external agent ${agent.name} is not activated: ${(error as Error).message}`);
@@ -151,7 +163,7 @@ class ChoriaAgents {
   }
 
   async invoke({ agent: name, action, data, request = {} }: Invocation, call: Call): Promise<Reply> {
-    const agent = this.#known.get(name);
+    const agent = this.#active.get(name);
     if (!agent) return failed(`Cannot find DDL for agent ${name}`);
     const executable = findExecutable(agent);
     if (executable === undefined) return failed(`Cannot call external agent ${name}#${action}: agent executable was not found`);

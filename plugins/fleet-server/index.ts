@@ -63,7 +63,8 @@ class FleetServer {
     this.#agents = new AgentList(host);
     this.#data = new DataSources(host);
     this.#files = new NodeFiles({ facts: this.#config['plugin.yaml'] ?? [], classes: this.#config.classesfile }, host.log);
-    this.#ledger = new Ledger(host.stateFolder === null ? undefined : join(host.stateFolder, 'ledger.jsonl'));
+    const ledgerFile = host.stateFolder === null ? undefined : join(host.stateFolder, 'ledger.jsonl');
+    this.#ledger = new Ledger(ledgerFile, (problem) => host.log.error(problem));
   }
 
   async start(): Promise<void> {

@@ -9,6 +9,8 @@ const keepMs = 3_600_000;
 /** Replies larger than this are not kept; a retry is told so. */
 const maxBodyBytes = 64 * 1024;
 const maxFileBytes = 16 * 1024 * 1024;
+/** After a write that failed the file is written anew, at most this often. */
+const repairMs = 5_000;
 
 /** `running`: begun and not finished by this process; `interrupted`: begun by one that ended. */
 export type Entry = { readonly at: 'running' | 'interrupted' } | { readonly at: 'done'; readonly body: string | null };
@@ -26,10 +28,17 @@ export class Ledger {
   readonly #unwritten: Line[] = [];
   #fd: number | undefined;
   #bytes = 0;
+  /** When a write failed and the file is to be written anew; undefined while all is well. */
+  #repairAt: number | undefined;
+  readonly #onTrouble: (problem: string) => void;
 
-  /** @param file where it is kept; without one it lasts as long as the process */
-  constructor(file: string | undefined) {
+  /**
+   * @param file where it is kept; without one it lasts as long as the process
+   * @param onTrouble told once when the file can't be written, and once when it can again; requests go on meanwhile
+   */
+  constructor(file: string | undefined, onTrouble: (problem: string) => void = () => undefined) {
     this.#file = file;
+    this.#onTrouble = onTrouble;
     if (file !== undefined && existsSync(file)) this.#load(file);
   }
 
@@ -37,7 +46,7 @@ export class Ledger {
     return this.#entries.get(key);
   }
 
-  /** Notes requests that are about to run; on disk before this returns. */
+  /** Notes requests that are about to run; on disk before this returns, unless there is trouble with the disk. */
   begin(keys: readonly string[], now: number): void {
     for (const key of keys) this.#put(key, { at: 'running', time: now });
     this.#append(keys.map((key) => ({ key, time: now })));
@@ -69,10 +78,32 @@ export class Ledger {
 
   #append(lines: readonly Line[]): void {
     if (this.#file === undefined || lines.length === 0) return;
+    if (this.#repairAt !== undefined && Date.now() < this.#repairAt) return;
+    const file = this.#file;
     const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
-    if (this.#bytes + text.length > maxFileBytes) this.#compact(this.#file);
-    this.#fd ??= openSync(this.#file, 'a', 0o600);
-    this.#bytes += writeSync(this.#fd, text);
+    // What was written in part is made whole with everything that is known, these lines included.
+    const anew = this.#repairAt !== undefined || this.#bytes + text.length > maxFileBytes;
+    this.#guarded(file, () => (anew ? this.#compact(file) : this.#write(file, text)));
+  }
+
+  /** A disk that is full must not keep the node from its work. */
+  #guarded(file: string, write: () => void): void {
+    try {
+      write();
+      if (this.#repairAt !== undefined) this.#onTrouble(`${file} is written again`);
+      this.#repairAt = undefined;
+    } catch (error) {
+      const problem = `${file} can not be written: ${(error as Error).message}`;
+      if (this.#repairAt === undefined) this.#onTrouble(`${problem}; until it can, a restart forgets which requests were done`);
+      this.#repairAt = Date.now() + repairMs;
+    }
+  }
+
+  #write(file: string, text: string): void {
+    this.#fd ??= openSync(file, 'a', 0o600);
+    const written = writeSync(this.#fd, text);
+    this.#bytes += written;
+    if (written < Buffer.byteLength(text)) throw new Error('no space left on device for the whole of it');
   }
 
   #load(file: string): void {
@@ -85,7 +116,7 @@ export class Ledger {
         line.body === undefined ? { at: 'interrupted', time: line.time } : { at: 'done', body: line.body, time: line.time },
       );
     }
-    this.#compact(file);
+    this.#guarded(file, () => this.#compact(file));
   }
 
   /** Rewrites the file with what is still known, in one step. */

@@ -203,7 +203,7 @@ export class Pipeline {
       );
       return;
     }
-    const body = rpcReplyBody(await this.#perform(request, key));
+    const body = replyBody(await this.#perform(request, key));
     if (ledger.find(key)) ledger.finish(key, body, Date.now());
     await this.#reply(request, transport, body);
   }
@@ -339,6 +339,16 @@ export class Pipeline {
     };
     const [message] = messages;
     if (message) await host.bus.publish({ connection: 'node', subject: replyTo, payload: message.payload });
+  }
+}
+
+/** The body of a reply, or of one that says why it can't be written. */
+function replyBody(reply: RpcReply): string {
+  try {
+    return rpcReplyBody(reply);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return rpcReplyBody(failed(reply.action, statusCodes.aborted, 'The reply is nested too deep to be sent'));
   }
 }
 

@@ -1,8 +1,11 @@
 // Bundles and plugins that are wrong, and what people are told.
 
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { distributionRoot } from '../../core/host/distribution.ts';
 import { parseManifest } from '../../core/host/manifest.ts';
 import { echoPlugin } from '../support/echo.ts';
 import { isAlive, temporaryFolder, until, writeBundle } from '../support/folders.ts';
@@ -268,6 +271,16 @@ describe('a call', () => {
     await expect(sleeping).rejects.toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('changed my mind') });
     await until('nothing runs any more', () => host.host.list('echo')[0]?.inFlight === 0);
   });
+});
+
+test('a log that can not be written ends nobody', () => {
+  const log = pathToFileURL(join(distributionRoot(), 'core/host/log.js')).href;
+  const program = `import(${JSON.stringify(log)}).then(({ createHostLog }) => {
+    const log = createHostLog({ destination: '/dev/full' });
+    for (let line = 0; line < 100; line += 1) log.error({}, 'x'.repeat(100));
+    setTimeout(() => console.log('lives on'), 50);
+  })`;
+  expect(spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: 'lives on\n' });
 });
 
 test('two bundles of one name: the first stays, the second is told so', async () => {
