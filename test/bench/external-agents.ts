@@ -1,12 +1,13 @@
 // The same trivial action through one node, as agents of several kinds, against a bare spawn with three files.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { distributionRoot } from '../../core/host/distribution.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { runOnce } from './floor/spawn-files.mjs';
-import { median, type Row, report } from './report.ts';
+import { median, quantile, type Row, report } from './report.ts';
 import { Load } from './requests.ts';
 
 const rounds = 3;
@@ -49,64 +50,75 @@ export async function run(): Promise<void> {
     await until('the agents are announced', () => node.log.some(({ message }) => message === 'external agents: bench_choria'));
     const load = await Load.open(fleet);
     const send = (agent: string, calls: number) =>
-      load.send(load.sign(calls, { agent, action: 'say' }), identity, calls === processCalls ? atOnce : 64);
-    const subjects: Readonly<Record<string, () => Promise<number>>> = {
-      'bare spawn with three files (floor)': () => bare(executable),
-      'agent of Choria in Python': () => send('bench_choria', processCalls),
-      'oneshot in shell': () => send('bench_shell', processCalls),
-      'persistent in Python': () => send('bench_python', persistentCalls),
+      load.measure(load.sign(calls, { agent, action: 'say' }), identity, calls === processCalls ? atOnce : 64);
+    const subjects: Readonly<Record<string, () => Promise<Measured>>> = {
+      [names.floor]: () => bare(executable),
+      [names.choria]: () => send('bench_choria', processCalls),
+      [names.shell]: () => send('bench_shell', processCalls),
+      [names.python]: () => send('bench_python', persistentCalls),
+      [names.go]: () => send('bench_go', persistentCalls),
     };
-    const rates: Record<string, number[]> = {};
+    const all = new Map<string, Measured[]>();
     for (let round = 0; round < rounds; round += 1)
-      for (const [name, measure] of Object.entries(subjects)) rates[name] = [...(rates[name] ?? []), await measure()];
-    const rate = (name: string) => median(rates[name] ?? []);
-    const [floor, old] = [rate('bare spawn with three files (floor)'), rate('agent of Choria in Python')];
-    const rows: Row[] = [
-      { what: 'bare spawn with three files (floor)', median: floor, unit: 'runs/s' },
-      {
-        what: 'agent of Choria in Python',
-        median: old,
-        unit: 'requests/s',
-        ratio: old / floor,
-        bound: '≥ 0.8 of it',
-        met: old / floor >= 0.8,
-      },
-      { what: 'oneshot in shell', median: rate('oneshot in shell'), unit: 'requests/s' },
-      {
-        what: 'persistent in Python',
-        median: rate('persistent in Python'),
-        unit: 'requests/s',
-        ratio: rate('persistent in Python') / old,
-        bound: '≥ 40 of Choria’s',
-        met: rate('persistent in Python') / old >= 40,
-      },
-    ];
-    report(
-      'external-agents',
-      `${atOnce} processes or 64 calls at once, ${rounds} rounds, Node ${process.version}, ${python}`,
-      rows,
-    );
+      for (const [name, measure] of Object.entries(subjects)) all.set(name, [...(all.get(name) ?? []), await measure()]);
+    const how = `${atOnce} processes or 64 calls at once, ${rounds} rounds, Node ${process.version}, ${python}`;
+    report('external-agents', how, rowsOf(all));
   } finally {
     await fleet.stop();
     remove();
   }
 }
 
-async function bare(executable: string): Promise<number> {
+const names = {
+  floor: 'bare spawn with three files (floor)',
+  choria: 'agent of Choria in Python',
+  shell: 'oneshot in shell',
+  python: 'persistent in Python',
+  go: 'persistent in Go',
+} as const;
+
+/** Calls a second, and the milliseconds of each. */
+interface Measured {
+  readonly rate: number;
+  readonly ms: readonly number[];
+}
+
+function rowsOf(all: ReadonlyMap<string, readonly Measured[]>): Row[] {
+  const rate = (name: string) => median((all.get(name) ?? []).map((round) => round.rate));
+  const [old, floor] = [rate(names.choria) / rate(names.floor), rate(names.python) / rate(names.choria)];
+  const bounds: Readonly<Record<string, Partial<Row>>> = {
+    [names.choria]: { ratio: old, bound: '≥ 0.8 of the floor', met: old >= 0.8 },
+    [names.python]: { ratio: floor, bound: '≥ 40 of Choria’s', met: floor >= 40 },
+  };
+  return Object.values(names).flatMap((name) => {
+    const ms = (all.get(name) ?? []).flatMap((round) => round.ms);
+    return [
+      { what: name, median: rate(name), unit: name === names.floor ? 'runs/s' : 'requests/s', ...bounds[name] },
+      { what: '    p50', median: quantile(ms, 0.5), unit: 'ms' },
+      { what: '    p99', median: quantile(ms, 0.99), unit: 'ms' },
+    ];
+  });
+}
+
+async function bare(executable: string): Promise<Measured> {
+  const ms: number[] = [];
   let left = processCalls;
   const started = performance.now();
   await Promise.all(
     Array.from({ length: atOnce }, async () => {
-      while (left-- > 0)
+      while (left-- > 0) {
+        const begun = performance.now();
         await runOnce(executable, {
           protocol: 'io.choria.mcorpc.external.v1.rpc_request',
           agent: 'bench_choria',
           action: 'say',
           data: {},
         });
+        ms.push(performance.now() - begun);
+      }
     }),
   );
-  return processCalls / ((performance.now() - started) / 1000);
+  return { rate: processCalls / ((performance.now() - started) / 1000), ms };
 }
 
 /** The program of the Choria agent. */
@@ -129,5 +141,24 @@ function writeAgents(path: string, python: string): string {
     'agent.sh': `echo '{"statuscode":0,"statusmsg":"OK","data":{"said":"it"}}'\n`,
     'ddl.json': JSON.stringify(ddl('bench_shell')),
   });
+  const go = writeBundle(bundles, 'bench_go', manifest('bench_go', 'runner: persistent, command: [./agent]'), {
+    'main.go': `package main
+import ("context"; muster "muster/sdk")
+func main() {
+	agent := muster.NewAgent("bench_go", "1.0.0")
+	agent.Action("say", func(context.Context, *muster.Request) (any, error) { return map[string]string{"said": "it"}, nil })
+	agent.Run()
+}
+`,
+    'go.mod': `module bench\n\ngo 1.21\n\nrequire muster/sdk v0.0.0\n\nreplace muster/sdk => ${join(distributionRoot(), 'core/sdk/go')}\n`,
+    'ddl.json': JSON.stringify(ddl('bench_go')),
+  });
+  build(go);
   return executable;
+}
+
+function build(folder: string): void {
+  const { error, status, stderr } = spawnSync('go', ['build', '-o', 'agent', '.'], { cwd: folder, encoding: 'utf8' });
+  if (error) throw new Error('this benchmark needs Go, which is not on PATH: install it (https://go.dev/dl)');
+  if (status !== 0) throw new Error(`the agent in Go could not be built: ${stderr}`);
 }

@@ -21,6 +21,12 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
 }
 
+/** The value that so much of the others is not above; 0.99 for the 99th percentile. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
 export function report(name: string, how: string, rows: readonly Row[]): void {
   const table = new Table({ head: ['', 'median', '', 'ratio', 'bound', 'met'], style: { head: [], border: [] } });
   for (const { what, median: value, unit, ratio, bound, met } of rows)
