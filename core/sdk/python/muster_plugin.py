@@ -16,11 +16,15 @@ other threads. `print` goes to the log. The protocol is in core/protocol/README.
 
 import base64
 import collections
+import dataclasses
+import inspect
 import json
+import logging
 import os
 import sys
 import threading
 import time
+import typing
 
 PROTOCOL = 1
 _get_ident = threading.get_ident
@@ -231,6 +235,12 @@ class Plugin:
         self._convert(meant, "result", result, base64.b64decode)
         return result
 
+    def facts(self, path=None, on_behalf_of=None):
+        """The fact of this machine at a gjson path, or all of them; None if there is none. Needs `plugins: [facts]`."""
+        params = {} if path is None else {"path": path}
+        asked = {"kind": "facts", "name": "node", "method": "facts/get", "params": params}
+        return self.call("plugins/call", asked, on_behalf_of)["value"]
+
     def log(self, level, message, **fields):
         """Writes to the host's log; level is debug, info, warn or error."""
         sys.stderr.write(json.dumps({**fields, "level": level, "message": message}) + "\n")
@@ -245,6 +255,8 @@ class Plugin:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         sys.stdout = sys.stderr
+        if not logging.root.handlers:
+            logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(self)])
         threading.Thread(target=self._watch, daemon=True).start()
         self._leader = threading.get_ident()
         self._lead()
@@ -495,6 +507,19 @@ class Plugin:
             _at(value, path, change)
 
 
+class _LogHandler(logging.Handler):
+    """Gives what is logged with the standard library to the host, with its level."""
+
+    def __init__(self, plugin):
+        super().__init__()
+        self._plugin = plugin
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record):
+        level = "error" if record.levelno >= 40 else "warn" if record.levelno >= 30 else "info" if record.levelno >= 20 else "debug"
+        self._plugin.log(level, self.format(record), logger=record.name)
+
+
 def _to_base64(value):
     return base64.b64encode(value).decode("ascii")
 
@@ -519,8 +544,50 @@ class ActionError(Exception):
         self.data = data or {}
 
 
+_JSON_TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
+
+
+def _fits(value, wanted):
+    """Whether a JSON value has a type of Python's; of a generic one only the outside is looked at."""
+    outer = typing.get_origin(wanted) or wanted
+    if outer is typing.Union:
+        return any(_fits(value, choice) for choice in typing.get_args(wanted))
+    if outer is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if outer is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(outer, type) or isinstance(value, outer)
+
+
+def _input_of(function):
+    """What makes the first argument of an action: its data as it is, or the dataclass that the action asks for."""
+    first = next(iter(inspect.signature(function).parameters), None)
+    wanted = typing.get_type_hints(function).get(first)
+    if not dataclasses.is_dataclass(wanted):
+        return lambda data: data
+    types = typing.get_type_hints(wanted)
+    fields = [field for field in dataclasses.fields(wanted) if field.init]
+
+    def make(data):
+        given = {}
+        for field in fields:
+            if field.name in data:
+                if not _fits(data[field.name], types[field.name]):
+                    kind = _JSON_TYPES.get(typing.get_origin(types[field.name]) or types[field.name], types[field.name])
+                    raise ActionError("input %s must be %s" % (field.name, kind), statuscode=4)
+                given[field.name] = data[field.name]
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise ActionError("input %s is missing" % field.name, statuscode=3)
+        return wanted(**given)
+
+    return make
+
+
 class Agent(Plugin):
-    """A plugin of kind `agent`: each action is a function `(data, call) -> data`, named as in the DDL."""
+    """A plugin of kind `agent`: each action is a function `(data, call) -> data`, named as in the DDL.
+
+    `data` is a dict, or of the dataclass that the function's annotation names.
+    """
 
     def __init__(self, name, version="0.0.0", **options):
         super().__init__(version=version, **options)
@@ -532,15 +599,16 @@ class Agent(Plugin):
         """Registers an action, as `@agent.action` or `@agent.action(name="restart")`."""
         if function is None:
             return lambda inner: self.action(inner, name)
-        self._actions[name or function.__name__] = function
+        self._actions[name or function.__name__] = (function, _input_of(function))
         return function
 
     def _invoke(self, params, call):
-        action = self._actions.get(params.get("action"))
+        action, input_of = self._actions.get(params.get("action"), (None, None))
         if action is None:
             return {"statuscode": 2, "statusmsg": "Unknown action %s for agent %s" % (params.get("action"), self.name), "data": {}}
         call.request = params.get("request") or {}
         try:
-            return {"statuscode": 0, "statusmsg": "OK", "data": action(params.get("data") or {}, call)}
+            data = action(input_of(params.get("data") or {}), call)
+            return {"statuscode": 0, "statusmsg": "OK", "data": {} if data is None else data}
         except ActionError as error:
             return {"statuscode": error.statuscode, "statusmsg": str(error), "data": error.data}
