@@ -169,6 +169,8 @@ class Plugin:
         self._ended = False
         self._slow = set()
         self._current = None
+        # Deliveries that wait for the one before; a key is there as long as a thread works on it.
+        self._queues = {}
         self._spare = []
         self._lock = threading.Lock()
         self._out = collections.deque()
@@ -362,7 +364,26 @@ class Plugin:
         if handler is None:
             self._answer_error(id_, PluginError("UNKNOWN_METHOD", "unknown method " + method))
             return
-        call = self._running[id_] = self._current = Call(self, id_, method, meta, self._now)
+        call = self._running[id_] = Call(self, id_, method, meta, self._now)
+        key = _delivery_key(method, params)
+        if key is None:
+            self._perform(id_, method, handler, params, call)
+            return
+        with self._lock:
+            if key in self._queues:
+                self._queues[key].append((id_, method, handler, params, call))
+                return
+            queue = self._queues[key] = collections.deque([(id_, method, handler, params, call)])
+        while True:
+            with self._lock:
+                if not queue:
+                    del self._queues[key]
+                    return
+                job = queue.popleft()
+            self._perform(*job)
+
+    def _perform(self, id_, method, handler, params, call):
+        self._current = call
         slow = method in self._slow
         if slow:
             started = time.monotonic()
@@ -505,6 +526,17 @@ class Plugin:
     def _convert(self, method, part, value, change):
         for path in (self._bytes.get(method) or {}).get(part, ()):
             _at(value, path, change)
+
+
+def _delivery_key(method, params):
+    """Names what comes one after the other; None for ordinary calls, which run side by side."""
+    if method == "bus/message":
+        return method, params.get("subscription")
+    if method in ("events/event", "timers/fire", "plugins/changed"):
+        return method, params.get("id"), params.get("kind")
+    if method in ("process/output", "process/exit"):
+        return "process", params.get("id")
+    return None
 
 
 class _LogHandler(logging.Handler):

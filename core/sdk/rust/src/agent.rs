@@ -56,9 +56,9 @@ pub struct Request {
     pub sender: String,
     pub collective: String,
     /// Unix seconds.
-    pub time: f64,
+    pub time: i64,
     /// Seconds that the request may be old.
-    pub ttl: f64,
+    pub ttl: i64,
 }
 
 /// What an action knows about its call; all of [`Call`] is there as well.
