@@ -1,9 +1,11 @@
 // Programs that plugins in other languages need: found by name, or named with what to do.
 
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { accessSync, constants, cpSync, mkdirSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { distributionRoot } from '../../core/host/distribution.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
@@ -39,6 +41,13 @@ export function compile(language: 'go' | 'rust', source: string, output: string)
   });
   if (status !== 0) throw new Error(`${source} could not be built: ${stderr}`);
   if (language === 'rust') cpSync(join(caches.CARGO_TARGET_DIR, 'release', basename(output)), output);
+}
+
+/** What `muster plugin new` writes into a folder, as a user calls it; returns what it prints. */
+export async function pluginNew(into: string, kind: string, name: string, language: string): Promise<string> {
+  const main = join(distributionRoot(), 'core/cli/main.js');
+  const args = [main, 'plugin', 'new', kind, name, '--lang', language];
+  return (await promisify(execFile)(process.execPath, args, { cwd: into })).stdout;
 }
 
 /** The bundle `shape` in a language, whole, below `parent`. */
