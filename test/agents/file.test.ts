@@ -214,7 +214,11 @@ describe('writing', () => {
 
   test.each([
     ['more than was announced', { size: 1, content: base64('12') }, 'input content goes beyond the size of 1 bytes'],
-    ['an offset beyond all numbers', { offset: Number.MAX_SAFE_INTEGER, size: 5, content: '' }, 'goes beyond the size of 5 bytes'],
+    [
+      'an offset beyond all numbers',
+      { offset: Number.MAX_SAFE_INTEGER, size: 5, content: '' },
+      'goes beyond the size of 5 bytes',
+    ],
     ['a negative offset', { offset: -1, size: 5, content: '' }, 'input offset'],
     ['what is no base64', { size: 5, content: 'abc' }, 'input content: no base64'],
     ['a mode with more than permissions', { size: 0, content: '', mode: '4755' }, 'input mode must be octal, 0000 to 0777'],

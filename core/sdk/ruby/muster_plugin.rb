@@ -471,7 +471,7 @@ module Muster
 
       call.request = params["request"] || {}
       data = params["data"] || {}
-      inputs.each { |input, wanted| check(input.to_s, data[input.to_s], Array(wanted)) }
+      inputs.each { |input, wanted| check(input.to_s, data[input.to_s], wanted.is_a?(Array) ? wanted : [wanted]) }
       reply(0, "OK", block.call(data, call) || {})
     rescue ActionError => e
       reply(e.status, e.message, e.data)
