@@ -66,6 +66,8 @@ impl Plugin {
 
     /// Serves the host until it closes the pipe.
     pub fn run(self) -> ! {
+        // A panic keeps its level in the log.
+        std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string(), Value::Null)));
         let (input, out) = match keep_pipe() {
             Ok(pipe) => pipe,
             Err(problem) => {
