@@ -69,6 +69,8 @@ export function describeShape(title: string, { bundle, typed = true, deliveries 
       expect(await invoke('double', { number: 21 })).toEqual(ok({ number: 42 }));
       const refused = { statuscode: 4, statusmsg: expect.stringMatching(/^input number\b/), data: {} };
       expect(await invoke('double', { number: 'many' })).toEqual(refused);
+      expect(await invoke('double', { number: 1.5 })).toEqual(refused);
+      expect(await invoke('double', { number: 1, note: 'well' })).toEqual(ok({ number: 2 }));
     });
 
     test('ends an action with a status, words and data', async () => {
