@@ -56,6 +56,7 @@ def capability(params, call):
     except PluginError as error:
         return {"refused": error.code, "folder": plugin.state_folder}
 
+print("said while it loads")
 plugin.run()
 `;
 
@@ -97,6 +98,11 @@ test('a call that waits is cancelled at once', async () => {
   setTimeout(() => cancel.abort(new Error('enough')), 50);
   await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
   expect(await call('quick')).toMatchObject({ text: null });
+});
+
+test('what is printed before it runs goes to the log as well', async () => {
+  await call('quick', { text: 'x' });
+  expect(running.log.find(({ message }) => message === 'said while it loads')).toMatchObject({ level: 'info' });
 });
 
 test('text of any script comes back as it went', async () => {

@@ -255,6 +255,8 @@ class Plugin:
         self._to_host = os.dup(1)
         # Whatever prints goes to the log; whatever reads stdin finds its end.
         os.dup2(2, 1)
+        # What was printed before this is still in the buffer.
+        sys.stdout.flush()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         sys.stdout = sys.stderr
