@@ -59,39 +59,42 @@ interface Ddl {
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Ddl;
 
 describe('a DDL of ours', () => {
-  const bundled = ['host', 'uptime'].map((name) => `${distributionRoot()}/agents/${name}/ddl.json`);
+  const bundled = readdirSync(`${distributionRoot()}/agents`)
+    .map((name) => `${distributionRoot()}/agents/${name}/ddl.json`)
+    .filter((file) => existsSync(file));
   test.each([...readdirSync(ours).map((file) => `${ours}/${file}`), ...bundled])('%s is a DDL', (file) => {
     expect(readDdl(read(file), file).actions.length).toBeGreaterThan(0);
   });
 
-  test.skipIf(!existsSync(conformance)).each(['rpcutil', 'choria_util'])(
-    '%s has the names, types and patterns of the official one',
-    (name) => {
-      // Sentences are our own; everything that a program reads is equal.
-      const shape = ({ metadata, actions }: Ddl) => ({
-        name: metadata.name,
-        timeout: metadata.timeout,
-        actions: Object.fromEntries(
-          [...actions]
-            .sort((a, b) => (a.action < b.action ? -1 : 1))
-            .map(({ action, display, input, output }) => [
-              action,
-              {
-                display,
-                input: Object.fromEntries(
-                  Object.entries(input).map(([key, { type, validation, maxlength, optional, default: preset, list }]) => [
-                    key,
-                    { type, validation, maxlength, optional: optional ?? false, preset, list },
-                  ]),
-                ),
-                output: Object.fromEntries(
-                  Object.entries(output).map(([key, { type, default: preset }]) => [key, { type, preset }]),
-                ),
-              },
-            ]),
-        ),
-      });
-      expect(shape(read(`${ours}/${name}.json`))).toEqual(shape(read(`${conformance}/ddl/${name}.json`)));
-    },
-  );
+  test.skipIf(!existsSync(conformance)).each([
+    ['rpcutil', `${ours}/rpcutil.json`],
+    ['choria_util', `${ours}/choria_util.json`],
+    ['package', `${distributionRoot()}/agents/package/ddl.json`],
+  ])('%s has the names, types and patterns of the official one', (name, file) => {
+    // Sentences are our own; everything that a program reads is equal.
+    const shape = ({ metadata, actions }: Ddl) => ({
+      name: metadata.name,
+      timeout: metadata.timeout,
+      actions: Object.fromEntries(
+        [...actions]
+          .sort((a, b) => (a.action < b.action ? -1 : 1))
+          .map(({ action, display, input, output }) => [
+            action,
+            {
+              display,
+              input: Object.fromEntries(
+                Object.entries(input).map(([key, { type, validation, maxlength, optional, default: preset, list }]) => [
+                  key,
+                  { type, validation, maxlength, optional: optional ?? false, preset, list },
+                ]),
+              ),
+              output: Object.fromEntries(
+                Object.entries(output).map(([key, { type, default: preset }]) => [key, { type, preset }]),
+              ),
+            },
+          ]),
+      ),
+    });
+    expect(shape(read(file))).toEqual(shape(read(`${conformance}/ddl/${name}.json`)));
+  });
 });
