@@ -28,6 +28,9 @@ export interface Capabilities {
 /** The entry under `needs:` that grants a method: the part before the slash, but for those that say otherwise. */
 const grantedBy: Readonly<Record<string, string>> = { 'announce/set': 'announce' };
 
+/** These say themselves what is missing, with the kind that was asked for. */
+const namesItsKind: ReadonlySet<string> = new Set(['plugins', 'announce']);
+
 export function createCapabilities(host: Host): Capabilities {
   const contract = host.runtime.capabilities;
   const all: Capability[] = [
@@ -50,7 +53,8 @@ export function createCapabilities(host: Host): Capabilities {
           `unknown method ${method}; a plugin may ask for ${[...methods.keys()].join(', ')}`,
         );
       const need = grantedBy[method] ?? method.slice(0, method.indexOf('/'));
-      if (!caller.spec.needs[need as keyof typeof caller.spec.needs]) throw notGranted(caller, `may not use ${method}`, need);
+      if (!namesItsKind.has(need) && !caller.spec.needs[need as keyof typeof caller.spec.needs])
+        throw notGranted(caller, `may not use ${method}`, need);
       contract.methods.get(method)?.checkParams(params);
       return handler(params as never, caller, call);
     },

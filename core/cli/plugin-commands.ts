@@ -27,8 +27,10 @@ function addNew(plugin: Command, root: string): void {
   plugin
     .command('new <kind> <name>')
     .summary('Write a bundle that works at once')
-    .description('Writes a bundle with one plugin into a new folder: manifest, code, and what its kind needs. It works at once.')
-    .requiredOption('--lang <language>', 'ts, python or shell')
+    .description(
+      'Writes a bundle with one plugin into a new folder: manifest, code, and what its kind needs. It works at once; in Go and Rust, as soon as it is built.',
+    )
+    .requiredOption('--lang <language>', 'ts, python, go, rust, ruby or shell')
     .option('--into <folder>', 'folder to make the bundle in', '.')
     .addHelpText(
       'after',

@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { sep } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
+import { isLeftOut } from './bundle.ts';
 import type { HostLog } from './log.ts';
 
 /** A bundle that did not change for this long is taken to be whole. */
@@ -36,7 +37,7 @@ export class BundleWatcher {
     const watcher = watch([...this.#parents], {
       ignoreInitial: true,
       followSymlinks: true,
-      ignored: (path) => path.includes('__pycache__'),
+      ignored: isLeftOut,
     });
     this.#watcher = watcher;
     watcher.on('all', (_event, path) => this.#touched(path));

@@ -99,11 +99,22 @@ export function digestFolder(folder: string): string {
   return hash.digest('hex');
 }
 
+/**
+ * What lies in a bundle's folder and is no part of the bundle: version control, and what interpreters and compilers keep for
+ * themselves. Theirs is marked by a CACHEDIR.TAG, as cargo does with `target`.
+ */
+export function isLeftOut(path: string): boolean {
+  return ['.git', '__pycache__'].includes(basename(path)) || existsSync(join(path, 'CACHEDIR.TAG'));
+}
+
 function filesOf(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !entry.parentPath.includes('__pycache__'))
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-    .sort();
+  const below = (parent: string): string[] =>
+    readdirSync(parent, { withFileTypes: true }).flatMap((entry) => {
+      const path = join(parent, entry.name);
+      if (entry.isDirectory()) return isLeftOut(path) ? [] : below(path);
+      return entry.isFile() ? [relative(folder, path)] : [];
+    });
+  return below(folder).sort();
 }
 
 function copyOf(source: string, digest: string, copies: string): string {
@@ -112,7 +123,7 @@ function copyOf(source: string, digest: string, copies: string): string {
   const work = `${target}.${process.pid}`;
   mkdirSync(join(copies, basename(source)), { recursive: true, mode: 0o700 });
   rmSync(work, { recursive: true, force: true });
-  cpSync(source, work, { recursive: true, dereference: true });
+  cpSync(source, work, { recursive: true, dereference: true, filter: (path) => path === source || !isLeftOut(path) });
   if (digestFolder(work) !== digest) {
     rmSync(work, { recursive: true, force: true });
     throw new BundleError('BUNDLE_INCOMPLETE', `${source} changed while it was read; it is loaded when it has come to rest`);

@@ -17,6 +17,7 @@ export function childEnvironment(spec: PluginSpec, workFolder: string, source: N
     MUSTER_PROTOCOL: '1',
     // The SDKs of languages that look modules up in folders.
     PYTHONPATH: join(distributionRoot(), 'core/sdk/python'),
+    RUBYLIB: join(distributionRoot(), 'core/sdk/ruby'),
     // Compiled Python beside the scripts would look like a change of the bundle.
     PYTHONPYCACHEPREFIX: join(workFolder, 'pycache'),
   };

@@ -20,8 +20,10 @@ export async function explainFailedStart(failed: FailedStart): Promise<string> {
   const path = await find(program, failed.path);
   const lines = [`${failed.problem}`, `command: ${failed.command.join(' ')}`];
   if (path === undefined) {
-    lines.push(isAbsolute(program) ? `${program} does not exist` : `${program} is not on PATH (${failed.path ?? 'empty'})`);
-    lines.push(`try: install ${program}, or correct \`command:\` in bundle.yaml`);
+    const [what, remedy] = isAbsolute(program)
+      ? ['does not exist', 'build it']
+      : [`is not on PATH (${failed.path ?? 'empty'})`, `install ${program}`];
+    lines.push(`${program} ${what}`, `try: ${remedy}, or correct \`command:\` in bundle.yaml`);
     return lines.join('; ');
   }
   lines.push(...describeFile(path));

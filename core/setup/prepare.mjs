@@ -1,22 +1,12 @@
-// Brings a checkout to the point where it runs: packages, build, nats-server. Does only what is out of date.
-// Needs nothing but Node; it is what `npm start` and `npm test` run first.
+// Brings a checkout to the point where it runs: packages, build, nats-server; for `npm run build` and `npm test` also agents
+// in compiled languages, and ruby. Does only what is out of date. Needs nothing but Node.
 
 import { spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { cpSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildAgents, compiledAgents } from './compiled-agents.mjs';
+import { provideNatsServer, provideRuby } from './tools.mjs';
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const sourceDirs = ['core', 'plugins', 'agents', 'watchers', 'provisioning-hooks', 'ddl', 'test'];
@@ -24,12 +14,17 @@ const sourceFiles = ['package.json', 'package-lock.json', 'tsconfig.json', 'vite
 const stamp = join(root, '.build/stamp');
 const minimumNode = [20, 19];
 
-/** @returns {Promise<{natsServer: string | undefined}>} the broker program that was found or unpacked */
-export async function prepare({ log = (line) => process.stderr.write(`${line}\n`) } = {}) {
+/**
+ * @param {{ everything?: boolean, log?: (line: string) => void }} options `everything` is what tests want, and a first try must
+ *   not wait for: other languages
+ * @returns {Promise<{natsServer: string | undefined, ruby: string | undefined}>} the broker program, and the folder with ruby
+ */
+export async function prepare({ everything = false, log = (line) => process.stderr.write(`${line}\n`) } = {}) {
   checkNode();
   installPackages(log);
   await build(log);
-  return { natsServer: provideNatsServer(log) };
+  if (everything) buildAgents(root, log);
+  return { natsServer: provideNatsServer(root, log), ruby: everything ? provideRuby(root, log) : undefined };
 }
 
 function checkNode() {
@@ -63,50 +58,12 @@ async function build(log) {
 function copyAssets(dir) {
   const from = join(root, dir);
   if (!existsSync(from)) return;
+  // Without their program they are of no use to a node.
+  const compiled = new Set(compiledAgents(root).map(({ source }) => source));
   cpSync(from, join(root, '.build', dir), {
     recursive: true,
-    filter: (path) => statSync(path).isDirectory() || !path.endsWith('.ts') || path.endsWith('.d.ts'),
+    filter: (path) => (statSync(path).isDirectory() ? !compiled.has(path) : !path.endsWith('.ts') || path.endsWith('.d.ts')),
   });
-}
-
-/**
- * `NATS_SERVER`, then PATH, then the project's own `.tools`; where there is none, Debian's package is unpacked there.
- * Nothing is installed on the machine.
- */
-function provideNatsServer(log) {
-  const own = join(root, '.tools/nats-server');
-  const found = [process.env.NATS_SERVER, ...onPath('nats-server'), own].find((path) => path && executable(path));
-  if (found) return found;
-  const work = mkdtempSync(join(mkdirSync(join(root, '.tools'), { recursive: true }) ?? join(root, '.tools'), 'unpack-'));
-  try {
-    log('Unpacking nats-server from the Debian package into .tools …');
-    const got = spawnSync('apt-get', ['download', 'nats-server'], { cwd: work, stdio: 'ignore' });
-    const archive = readdirSync(work).find((name) => name.endsWith('.deb'));
-    if (got.status === 0 && archive && spawnSync('dpkg-deb', ['-x', archive, 'tree'], { cwd: work }).status === 0) {
-      renameSync(join(work, 'tree/usr/sbin/nats-server'), own);
-      return own;
-    }
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  log('No nats-server was found. Install it (for instance `apt-get install nats-server`) or set NATS_SERVER to its path.');
-  return undefined;
-}
-
-function onPath(program) {
-  return (process.env.PATH ?? '')
-    .split(delimiter)
-    .filter(Boolean)
-    .map((dir) => join(dir, program));
-}
-
-function executable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
 
 function newestSource() {
@@ -131,4 +88,4 @@ function fail(message) {
   process.exit(1);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await prepare();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await prepare({ everything: true });

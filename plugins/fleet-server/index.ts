@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
+import { lookup } from '../wire/facts.ts';
 import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
@@ -25,6 +26,8 @@ const maxNamesakes = 256;
 const aliveMs = 30 * 60_000;
 const aliveSplayMs = 29 * 60_000;
 
+const nodeFacts = { kind: 'facts', name: 'node', description: 'The facts of this node, by gjson paths' } as const;
+
 export default definePlugin({
   kind: 'service',
   version: '1.0.0',
@@ -34,6 +37,7 @@ export default definePlugin({
       methods: {
         'service/status': () => server.status(),
         'data/get': (params: { source: string; query?: string }) => server.data(params),
+        'facts/get': (params: { path?: string }) => server.fact(params),
         'agent/invoke': (params: { agent: string; action: string; data: unknown }, call: Call) => server.invoke(params, call),
       },
       activate: () => server.start(),
@@ -86,7 +90,7 @@ class FleetServer {
     };
     this.#builtin = { host, ...shared, data: this.#data, info };
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, server: () => this.#server });
-    await host.announce.set([...builtinAgents(), ...builtinData()]);
+    await host.announce.set([...builtinAgents(), ...builtinData(), nodeFacts]);
     await host.plugins.watch('data', () => this.#data.refresh());
     await host.plugins.watch('agent', () => this.#agentsChanged());
     await this.#watchNamesakes();
@@ -122,6 +126,10 @@ class FleetServer {
   async data(params: { source: string; query?: string }): Promise<unknown> {
     if (!this.#builtin) throw new Error('the node is still starting');
     return getBuiltinData(params, this.#builtin);
+  }
+
+  fact({ path }: { path?: string }): { value: unknown } {
+    return { value: path === undefined ? this.#files.facts : (lookup(this.#files.facts, path) ?? null) };
   }
 
   async #connect(certname: string, tls: object): Promise<void> {

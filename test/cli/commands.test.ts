@@ -3,11 +3,12 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { echoPlugin } from '../support/echo.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost } from '../support/hosts.ts';
+import { needs } from '../support/languages.ts';
 
 const main = join(distributionRoot(), 'core/cli/main.js');
 const { path: folder, remove } = temporaryFolder();
@@ -156,7 +157,9 @@ describe('completion', () => {
 });
 
 describe('plugin new', () => {
-  test.each(['ts', 'python', 'shell'])('writes an agent in %s that works at once', async (language) => {
+  beforeAll(() => needs('ruby'));
+
+  test.each(['ts', 'python', 'ruby', 'shell'])('writes an agent in %s that works at once', async (language) => {
     const name = `greeter_${language}`;
     expect((await muster('plugin', 'new', 'agent', name, '--lang', language)).code).toBe(0);
     const params = JSON.stringify({ agent: name, action: 'hello', data: { name: 'Ada' } });
@@ -165,7 +168,7 @@ describe('plugin new', () => {
     expect(JSON.parse(out)).toEqual({ statuscode: 0, statusmsg: 'OK', data: { greeting: 'Hello, Ada!' } });
   });
 
-  test.each(['ts', 'python', 'shell'])('writes a data plugin in %s that works at once', async (language) => {
+  test.each(['ts', 'python', 'ruby', 'shell'])('writes a data plugin in %s that works at once', async (language) => {
     const name = `size_${language}`;
     expect((await muster('plugin', 'new', 'data', name, '--lang', language)).code).toBe(0);
     writeFileSync(join(folder, 'measured'), '12345');
@@ -179,16 +182,21 @@ describe('plugin new', () => {
     expect(JSON.parse(out)).toEqual({ data: { size: 5 } });
   });
 
-  test.each(['ts', 'python', 'shell'])('writes a plugin of any kind in %s that answers by its contract', async (language) => {
-    const name = `judge_${language}`;
-    await muster('plugin', 'new', 'authorizer', name, '--lang', language);
-    const { code, out } = await muster('plugin', 'call', `./${name}`, 'authorizer/authorize', '{"requests":[]}');
-    expect([code, JSON.parse(out)]).toEqual([0, { decisions: [] }]);
-  });
+  test.each(['ts', 'python', 'ruby', 'shell'])(
+    'writes a plugin of any kind in %s that answers by its contract',
+    async (language) => {
+      const name = `judge_${language}`;
+      await muster('plugin', 'new', 'authorizer', name, '--lang', language);
+      const { code, out } = await muster('plugin', 'call', `./${name}`, 'authorizer/authorize', '{"requests":[]}');
+      expect([code, JSON.parse(out)]).toEqual([0, { decisions: [] }]);
+    },
+  );
 
   test('says what is wrong with its arguments', async () => {
     mkdirSync(join(folder, 'taken'));
-    expect((await muster('plugin', 'new', 'agent', 'x', '--lang', 'cobol')).err).toContain('there are ts, python and shell');
+    expect((await muster('plugin', 'new', 'agent', 'x', '--lang', 'cobol')).err).toContain(
+      'there are ts, python, go, rust, ruby',
+    );
     expect((await muster('plugin', 'new', 'wizard', 'x', '--lang', 'ts')).err).toContain('there are agent, auditor, authorizer');
     expect((await muster('plugin', 'new', 'agent', 'No-Good', '--lang', 'ts')).err).toContain('is no good name');
     expect((await muster('plugin', 'new', 'agent', 'taken', '--lang', 'ts')).err).toContain('is already there');

@@ -3,6 +3,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryFolder, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
+import { shapeBundle } from '../support/languages.ts';
+import { describeShape } from '../support/sdk-shape.ts';
+
+describeShape('an agent in Python', { bundle: (parent) => shapeBundle('python', parent) });
 
 const manifest = `bundle: snake
 version: 1.0.0

@@ -1,13 +1,9 @@
 // Package muster is the SDK for plugin authors in Go: one file, standard library only.
 //
 //	agent := muster.NewAgent("greeter", "1.0.0")
-//	agent.Action("hello", func(ctx context.Context, request *muster.Request) (any, error) {
-//		var input struct{ Name string }
-//		if err := request.Bind(&input); err != nil {
-//			return nil, err
-//		}
+//	agent.Action("hello", muster.Typed(func(ctx context.Context, input Hello, request *muster.Request) (any, error) {
 //		return map[string]string{"greeting": "Hello, " + input.Name}, nil
-//	})
+//	}))
 //	agent.Run()
 //
 // Every call runs on a goroutine of its own and has a context that ends when the caller gives up or its time is over.
@@ -23,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -97,6 +95,7 @@ type Plugin struct {
 	out      chan []byte
 	written  chan struct{}
 	hostMax  int
+	logger   *slog.Logger
 
 	mutex   sync.Mutex
 	lastID  int
@@ -129,7 +128,7 @@ type errorBody struct {
 // New makes a plugin; version is its own, for people.
 func New(version string) *Plugin {
 	return &Plugin{
-		version: version, handlers: map[string]Handler{}, hostMax: maxLineBytes,
+		version: version, handlers: map[string]Handler{}, hostMax: maxLineBytes, logger: newLogger(),
 		out: make(chan []byte, 256), written: make(chan struct{}),
 		waiting: map[string]chan message{}, running: map[string]context.CancelFunc{}, ordered: map[string]chan func(){},
 	}
@@ -140,6 +139,39 @@ func (p *Plugin) Handle(method string, handler Handler) { p.handlers[method] = h
 
 // Info tells what the host said in the handshake.
 func (p *Plugin) Info() Info { return p.info }
+
+// Config stores the configuration values that the manifest lists in a struct; fields are matched by their json tags:
+//
+//	var config struct {
+//		Station string `json:"plugin.weather.station"`
+//	}
+func (p *Plugin) Config(into any) error {
+	values, err := json.Marshal(p.info.Config)
+	if err == nil {
+		err = json.Unmarshal(values, into)
+	}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("the configuration key %s holds a %s, this plugin wants %s", wrong.Field, wrong.Value, wrong.Type)
+	}
+	return err
+}
+
+// Logger writes to the host's log with levels; what it is given beside the text arrives as fields.
+func (p *Plugin) Logger() *slog.Logger { return p.logger }
+
+func newLogger() *slog.Logger {
+	lowerLevel := func(groups []string, attribute slog.Attr) slog.Attr {
+		if len(groups) == 0 && attribute.Key == slog.LevelKey {
+			return slog.String(slog.LevelKey, strings.ToLower(attribute.Value.String()))
+		}
+		if len(groups) == 0 && attribute.Key == slog.TimeKey {
+			return slog.Attr{} // the host has its own clock
+		}
+		return attribute
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: lowerLevel}))
+}
 
 // Log writes to the host's log; level is debug, info, warn or error.
 func (p *Plugin) Log(level, text string, fields map[string]any) {
@@ -191,6 +223,21 @@ func (p *Plugin) Call(ctx context.Context, method string, params, result any) er
 		_ = p.send(map[string]any{"jsonrpc": "2.0", "method": "$/cancel", "params": map[string]any{"id": json.RawMessage(id)}})
 		return asError(ctx, ctx.Err())
 	}
+}
+
+// Facts stores the fact of this machine at a gjson path, or all of them for "", as Plugin.Call stores a result; what is
+// not there is null. The manifest needs `plugins: [facts]`.
+func (p *Plugin) Facts(ctx context.Context, path string, value any) error {
+	params := map[string]any{}
+	if path != "" {
+		params["path"] = path
+	}
+	var result struct{ Value json.RawMessage }
+	call := map[string]any{"kind": "facts", "name": "node", "method": "facts/get", "params": params}
+	if err := p.Call(ctx, "plugins/call", call, &result); err != nil {
+		return err
+	}
+	return json.Unmarshal(result.Value, value)
 }
 
 // Run serves the host until it closes the pipe; it does not return.
@@ -480,7 +527,8 @@ func (p *Plugin) flush() {
 	<-p.written
 }
 
-// ActionError ends an action with a status: 1 aborted, 3 missing data, 4 invalid data, 5 unknown error.
+// ActionError ends an action with a status: 1 aborted, 3 missing data, 4 invalid data, 5 unknown error. What the action
+// returns beside it is the data of the reply.
 type ActionError struct {
 	Status  int
 	Message string
@@ -505,12 +553,29 @@ type Request struct {
 	Call *Call `json:"-"`
 }
 
-// Bind stores the input in a struct; fields are matched by their json tags.
+// Bind stores the input in a struct; fields are matched by their json tags. Its error names the input that does not fit,
+// and ends the action with status 4.
 func (r *Request) Bind(input any) error {
-	if err := json.Unmarshal(r.Data, input); err != nil {
-		return &ActionError{Status: 4, Message: err.Error()}
+	err := json.Unmarshal(r.Data, input)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return &ActionError{Status: 4, Message: fmt.Sprintf("input %s must be %s, not %s", wrong.Field, wrong.Type, wrong.Value)}
 	}
-	return nil
+	return &ActionError{Status: 4, Message: "the input does not fit: " + err.Error()}
+}
+
+// Typed makes an action of a function that takes its input as a struct.
+func Typed[Input any](action func(ctx context.Context, input Input, request *Request) (any, error)) Action {
+	return func(ctx context.Context, request *Request) (any, error) {
+		var input Input
+		if err := request.Bind(&input); err != nil {
+			return nil, err
+		}
+		return action(ctx, input, request)
+	}
 }
 
 // Action does one action; its result is the data of the reply.

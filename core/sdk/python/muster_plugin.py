@@ -16,11 +16,15 @@ other threads. `print` goes to the log. The protocol is in core/protocol/README.
 
 import base64
 import collections
+import dataclasses
+import inspect
 import json
+import logging
 import os
 import sys
 import threading
 import time
+import typing
 
 PROTOCOL = 1
 _get_ident = threading.get_ident
@@ -165,6 +169,8 @@ class Plugin:
         self._ended = False
         self._slow = set()
         self._current = None
+        # Deliveries that wait for the one before; a key is there as long as a thread works on it.
+        self._queues = {}
         self._spare = []
         self._lock = threading.Lock()
         self._out = collections.deque()
@@ -231,6 +237,12 @@ class Plugin:
         self._convert(meant, "result", result, base64.b64decode)
         return result
 
+    def facts(self, path=None, on_behalf_of=None):
+        """The fact of this machine at a gjson path, or all of them; None if there is none. Needs `plugins: [facts]`."""
+        params = {} if path is None else {"path": path}
+        asked = {"kind": "facts", "name": "node", "method": "facts/get", "params": params}
+        return self.call("plugins/call", asked, on_behalf_of)["value"]
+
     def log(self, level, message, **fields):
         """Writes to the host's log; level is debug, info, warn or error."""
         sys.stderr.write(json.dumps({**fields, "level": level, "message": message}) + "\n")
@@ -245,6 +257,8 @@ class Plugin:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         sys.stdout = sys.stderr
+        if not logging.root.handlers:
+            logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(self)])
         threading.Thread(target=self._watch, daemon=True).start()
         self._leader = threading.get_ident()
         self._lead()
@@ -350,7 +364,26 @@ class Plugin:
         if handler is None:
             self._answer_error(id_, PluginError("UNKNOWN_METHOD", "unknown method " + method))
             return
-        call = self._running[id_] = self._current = Call(self, id_, method, meta, self._now)
+        call = self._running[id_] = Call(self, id_, method, meta, self._now)
+        key = _delivery_key(method, params)
+        if key is None:
+            self._perform(id_, method, handler, params, call)
+            return
+        with self._lock:
+            if key in self._queues:
+                self._queues[key].append((id_, method, handler, params, call))
+                return
+            queue = self._queues[key] = collections.deque([(id_, method, handler, params, call)])
+        while True:
+            with self._lock:
+                if not queue:
+                    del self._queues[key]
+                    return
+                job = queue.popleft()
+            self._perform(*job)
+
+    def _perform(self, id_, method, handler, params, call):
+        self._current = call
         slow = method in self._slow
         if slow:
             started = time.monotonic()
@@ -495,6 +528,30 @@ class Plugin:
             _at(value, path, change)
 
 
+def _delivery_key(method, params):
+    """Names what comes one after the other; None for ordinary calls, which run side by side."""
+    if method == "bus/message":
+        return method, params.get("subscription")
+    if method in ("events/event", "timers/fire", "plugins/changed"):
+        return method, params.get("id"), params.get("kind")
+    if method in ("process/output", "process/exit"):
+        return "process", params.get("id")
+    return None
+
+
+class _LogHandler(logging.Handler):
+    """Gives what is logged with the standard library to the host, with its level."""
+
+    def __init__(self, plugin):
+        super().__init__()
+        self._plugin = plugin
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record):
+        level = "error" if record.levelno >= 40 else "warn" if record.levelno >= 30 else "info" if record.levelno >= 20 else "debug"
+        self._plugin.log(level, self.format(record), logger=record.name)
+
+
 def _to_base64(value):
     return base64.b64encode(value).decode("ascii")
 
@@ -519,8 +576,50 @@ class ActionError(Exception):
         self.data = data or {}
 
 
+_JSON_TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
+
+
+def _fits(value, wanted):
+    """Whether a JSON value has a type of Python's; of a generic one only the outside is looked at."""
+    outer = typing.get_origin(wanted) or wanted
+    if outer is typing.Union:
+        return any(_fits(value, choice) for choice in typing.get_args(wanted))
+    if outer is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if outer is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(outer, type) or isinstance(value, outer)
+
+
+def _input_of(function):
+    """What makes the first argument of an action: its data as it is, or the dataclass that the action asks for."""
+    first = next(iter(inspect.signature(function).parameters), None)
+    wanted = typing.get_type_hints(function).get(first)
+    if not dataclasses.is_dataclass(wanted):
+        return lambda data: data
+    types = typing.get_type_hints(wanted)
+    fields = [field for field in dataclasses.fields(wanted) if field.init]
+
+    def make(data):
+        given = {}
+        for field in fields:
+            if field.name in data:
+                if not _fits(data[field.name], types[field.name]):
+                    kind = _JSON_TYPES.get(typing.get_origin(types[field.name]) or types[field.name], types[field.name])
+                    raise ActionError("input %s must be %s" % (field.name, kind), statuscode=4)
+                given[field.name] = data[field.name]
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise ActionError("input %s is missing" % field.name, statuscode=3)
+        return wanted(**given)
+
+    return make
+
+
 class Agent(Plugin):
-    """A plugin of kind `agent`: each action is a function `(data, call) -> data`, named as in the DDL."""
+    """A plugin of kind `agent`: each action is a function `(data, call) -> data`, named as in the DDL.
+
+    `data` is a dict, or of the dataclass that the function's annotation names.
+    """
 
     def __init__(self, name, version="0.0.0", **options):
         super().__init__(version=version, **options)
@@ -532,15 +631,16 @@ class Agent(Plugin):
         """Registers an action, as `@agent.action` or `@agent.action(name="restart")`."""
         if function is None:
             return lambda inner: self.action(inner, name)
-        self._actions[name or function.__name__] = function
+        self._actions[name or function.__name__] = (function, _input_of(function))
         return function
 
     def _invoke(self, params, call):
-        action = self._actions.get(params.get("action"))
+        action, input_of = self._actions.get(params.get("action"), (None, None))
         if action is None:
             return {"statuscode": 2, "statusmsg": "Unknown action %s for agent %s" % (params.get("action"), self.name), "data": {}}
         call.request = params.get("request") or {}
         try:
-            return {"statuscode": 0, "statusmsg": "OK", "data": action(params.get("data") or {}, call)}
+            data = action(input_of(params.get("data") or {}), call)
+            return {"statuscode": 0, "statusmsg": "OK", "data": {} if data is None else data}
         except ActionError as error:
             return {"statuscode": error.statuscode, "statusmsg": str(error), "data": error.data}

@@ -156,6 +156,13 @@ export function createPlugins(host: Caller, deliveries: Deliveries): Plugins {
   };
 }
 
+export function createFacts(host: Caller): Host['facts'] {
+  return async (path, options) => {
+    const call = { kind: 'facts', name: 'node', method: 'facts/get', params: path === undefined ? {} : { path } };
+    return ((await host.call('plugins/call', call, options)) as { value: unknown }).value;
+  };
+}
+
 export function createAnnounce(host: Caller): Announce {
   return { set: async (plugins) => void (await host.call('announce/set', { plugins })) };
 }

@@ -1,6 +1,16 @@
 // The SDK for plugin authors in TypeScript and JavaScript: `import { definePlugin } from 'muster/sdk'`.
 
 export { PluginError } from '../../protocol/errors.ts';
+export {
+  type Action,
+  type ActionCall,
+  ActionError,
+  type ActionRequest,
+  type Actions,
+  type AgentDefinition,
+  type AgentInstance,
+  defineAgent,
+} from './agent.ts';
 export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, SubscriptionSpec } from './bus.ts';
 export type { AnnouncedPlugin, HostInfo, ListedPlugin, ProcessSpec, TerminalInfo } from './capabilities.ts';
 export type { Fields, Level, Log } from './log.ts';

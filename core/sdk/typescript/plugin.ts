@@ -64,6 +64,8 @@ export interface Host {
   readonly log: Log;
   /** Calls a capability by its method name. @throws PluginError `NOT_GRANTED` and what the capability answers */
   call(method: string, params: Params, options?: HostCallOptions): Promise<unknown>;
+  /** The fact of this machine at a gjson path, or all of them; null if there is none. Needs `plugins: [facts]`. */
+  facts(path?: string, options?: HostCallOptions): Promise<unknown>;
   readonly bus: Bus;
   readonly plugins: Plugins;
   readonly announce: Announce;

@@ -13,6 +13,7 @@ import { createBus } from './bus.ts';
 import {
   createAnnounce,
   createEvents,
+  createFacts,
   createHostControl,
   createMetrics,
   createPlugins,
@@ -110,6 +111,7 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     stateFolder: params.stateFolder,
     log,
     call,
+    facts: createFacts({ call }),
     bus: createBus({ call }, deliveries),
     plugins: createPlugins({ call }, deliveries),
     announce: createAnnounce({ call }),

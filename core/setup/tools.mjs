@@ -1,0 +1,104 @@
+// Programs that are not ours: from the environment, PATH, or the project's own `.tools`, into which Debian's packages are
+// unpacked where there is none. Nothing is installed on the machine.
+
+import { spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** @returns {string | undefined} the broker program: `NATS_SERVER`, then PATH, then `.tools` */
+export function provideNatsServer(root, log) {
+  const own = join(root, '.tools/nats-server');
+  const found = [process.env.NATS_SERVER, onPath('nats-server'), own].find((path) => path && executable(path));
+  if (found) return found;
+  log('Unpacking nats-server from the Debian package into .tools …');
+  const unpacked = unpackDebian(root, ['nats-server'], (tree) => renameSync(join(tree, 'usr/sbin/nats-server'), own));
+  if (unpacked) return own;
+  log('No nats-server was found. Install it (for instance `apt-get install nats-server`) or set NATS_SERVER to its path.');
+  return undefined;
+}
+
+/** The names of Debian's packages of Ruby carry its version; the newest that there is will do. */
+const rubyVersions = ['3.3', '3.1', '2.7'];
+
+/** @returns {string | undefined} the folder that has `ruby` in it, for PATH; used by tests and by agents in Ruby */
+export function provideRuby(root, log) {
+  const found = onPath('ruby');
+  if (found) return join(found, '..');
+  const own = join(root, '.tools/ruby');
+  if (executable(join(own, 'bin/ruby'))) return join(own, 'bin');
+  log('Unpacking ruby from the Debian packages into .tools …');
+  for (const version of rubyVersions) {
+    const unpacked = unpackDebian(root, [`ruby${version}`, `libruby${version}`, 'libgmp10', 'libyaml-0-2'], (tree) => {
+      mkdirSync(join(tree, 'bin'));
+      writeFileSync(join(tree, 'bin/ruby'), rubyWrapper(version, libraryTriplet(tree)));
+      chmodSync(join(tree, 'bin/ruby'), 0o755);
+      rmSync(own, { recursive: true, force: true });
+      renameSync(tree, own);
+    });
+    if (unpacked) return join(own, 'bin');
+  }
+  log('No ruby was found, so what is written in Ruby can not be tested. Install it, for instance: apt-get install ruby');
+  return undefined;
+}
+
+/** Ruby finds its libraries below the folder that it was unpacked into, wherever that lies. */
+function rubyWrapper(version, triplet) {
+  const api = `${version}.0`;
+  return `#!/bin/sh
+here=$(dirname "$(dirname "$(readlink -f "$0")")")
+lib="$here/usr/lib"
+export LD_LIBRARY_PATH="$lib/${triplet}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export RUBYLIB="\${RUBYLIB:+$RUBYLIB:}$lib/ruby/vendor_ruby:$lib/ruby/${api}:$lib/${triplet}/ruby/${api}"
+exec "$here/usr/bin/ruby${version}" --disable-gems "$@"
+`;
+}
+
+function libraryTriplet(tree) {
+  return readdirSync(join(tree, 'usr/lib')).find((name) => name.includes('-linux-')) ?? '';
+}
+
+/** Downloads and unpacks packages into one tree, which `keep` takes what it needs from. @returns whether that worked */
+function unpackDebian(root, packages, keep) {
+  mkdirSync(join(root, '.tools'), { recursive: true });
+  const work = mkdtempSync(join(root, '.tools/unpack-'));
+  try {
+    if (spawnSync('apt-get', ['download', ...packages], { cwd: work, stdio: 'ignore' }).status !== 0) return false;
+    const tree = join(work, 'tree');
+    const archives = readdirSync(work).filter((name) => name.endsWith('.deb'));
+    const failed = archives.some((archive) => spawnSync('dpkg-deb', ['-x', archive, tree], { cwd: work }).status !== 0);
+    if (failed || archives.length < packages.length) return false;
+    keep(tree);
+    return true;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** The path of a program on PATH. */
+export function onPath(program) {
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter(Boolean)
+    .map((dir) => join(dir, program))
+    .find(executable);
+}
+
+function executable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
