@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Capabilities, createCapabilities, type TerminalEnds } from '../capabilities/index.ts';
-import type { ResolvedConfig } from '../config/values.ts';
+import { isTrue, type ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { BytePaths, Params } from '../protocol/messages.ts';
@@ -278,7 +278,7 @@ export class Host {
     for (const contract of bundle.contracts)
       if (runtime.contract(contract.kind))
         throw new BundleError('BUNDLE_UNREADABLE', `${source}: the kind ${contract.kind} belongs to Muster; choose another name`);
-    const specs = bundle.plugins.map((spec) => this.#adjust(spec));
+    const specs = this.#switchedOn(bundle).map((spec) => this.#adjust(spec));
     this.#refuseTakenNames(bundle, specs);
     const { drained } = await this.#switchBundle(specs, present);
     this.#bundles.set(bundle.name, bundle);
@@ -310,17 +310,23 @@ export class Host {
       if (spec.eager && this.#watcher) void plugin.ensure().catch(() => undefined);
     }
     const kept = new Set(specs.map((spec) => `${spec.kind}/${spec.name}`));
-    for (const spec of present?.plugins ?? [])
+    for (const spec of present ? this.#switchedOn(present) : [])
       if (!kept.has(`${spec.kind}/${spec.name}`)) drained.push(this.#removePlugin(spec, 'it is no longer in its bundle'));
     return { drained: Promise.all(drained) };
   }
 
   async #removeBundle(bundle: Bundle): Promise<void> {
     this.#bundles.delete(bundle.name);
-    const ended = bundle.plugins.map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
+    const ended = this.#switchedOn(bundle).map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
     this.#forget(bundle, Promise.all(ended));
     for (const contract of bundle.contracts) this.#contracts.delete(contract.kind);
     this.log.info({ bundle: bundle.name }, 'bundle removed');
+  }
+
+  /** The plugins of a bundle without those that this host's configuration leaves off. */
+  #switchedOn({ plugins }: Bundle): PluginSpec[] {
+    const { values } = this.options.config;
+    return plugins.filter(({ when }) => when === undefined || isTrue(values.get(when)));
   }
 
   /** Removes what a version ran from when it has ended, in turn with reloads: the same version may have come back. */

@@ -68,6 +68,27 @@ test('a changed inline bundle runs as a process until the next start, and the li
   expect(host.list('near')[0]?.runner).toBe('persistent');
 });
 
+test('a plugin with a switch is there only where the configuration turns it on, also after a reload', async () => {
+  const folder = folderOf();
+  const manifest = (version: string) => `bundle: lamp
+version: ${version}
+config:
+  keys: { lamp.on: { type: boolean, default: false, description: Whether there is light } }
+plugins:
+  - { kind: lamp, name: lamp, runner: oneshot, command: [echo, "{}"], when: lamp.on }
+  - { kind: lamp, name: window, runner: oneshot, command: [echo, "{}"] }
+`;
+  writeBundle(folder, 'lamp', manifest('1.0.0'));
+  const dark = await start({ watched: [folder] });
+  const lit = await start({ watched: [folder], config: { 'lamp.on': 'yes' } });
+  const names = ({ host }: TestHost) => host.list('lamp').map(({ name, version }) => `${name} ${version}`);
+  expect([names(dark), names(lit)]).toEqual([['window 1.0.0'], ['lamp 1.0.0', 'window 1.0.0']]);
+  await expect(dark.host.call('lamp', 'lamp', 'lamp/shine', {})).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  writeBundle(folder, 'lamp', manifest('1.0.1'));
+  await until('both have the new version', () => [dark, lit].every((one) => names(one).includes('window 1.0.1')));
+  expect([names(dark), names(lit)]).toEqual([['window 1.0.1'], ['lamp 1.0.1', 'window 1.0.1']]);
+});
+
 test('patterns of a contract run in linear time', async () => {
   const folder = folderOf();
   const contract = {
