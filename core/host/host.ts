@@ -11,8 +11,9 @@ import type { CallOptions } from '../protocol/peer.ts';
 import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
 import { type Bundle, BundleError, findBundles, loadBundle, removeOtherSnapshots, removeSnapshot } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
+import { valuesOf } from './config-keys.ts';
 import { ControlSocket } from './control.ts';
-import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
+import { type AnnouncedPlugin, describePlugin, describeSwitchedOff, type PluginListing } from './listing.ts';
 import type { HostLog } from './log.ts';
 import { Plugin, type Prepared } from './plugin.ts';
 import type { Runtime } from './runtime.ts';
@@ -161,13 +162,20 @@ export class Host {
     return this.traces.watched ? this.traces.follow(key, method, options, answer) : answer;
   }
 
-  /** The plugins of a kind, or of all, announced ones included. */
+  /** The plugins of a kind, or of all, with those that are announced and those that are switched off. */
   list(kind?: string): PluginListing[] {
     const own = [...this.#plugins.values()].filter((plugin) => kind === undefined || plugin.spec.kind === kind);
     const announced = [...this.#announced.values()].filter(
       (entry) => (kind === undefined || entry.kind === kind) && !this.#plugins.has(`${entry.kind}/${entry.name}`),
     );
-    return [...own.map((plugin) => describePlugin(plugin)), ...announced.map((entry) => describePlugin(entry.announcer, entry))];
+    const off = [...this.#bundles.values()]
+      .flatMap(({ plugins }) => plugins)
+      .filter((spec) => !this.#isOn(spec) && (kind === undefined || spec.kind === kind) && !this.plugin(spec.kind, spec.name));
+    return [
+      ...own.map((plugin) => describePlugin(plugin)),
+      ...announced.map((entry) => describePlugin(entry.announcer, entry)),
+      ...off.map(describeSwitchedOff),
+    ];
   }
 
   plugin(kind: string, name: string): Plugin | undefined {
@@ -325,8 +333,11 @@ export class Host {
 
   /** The plugins of a bundle without those that this host's configuration leaves off. */
   #switchedOn({ plugins }: Bundle): PluginSpec[] {
-    const { values } = this.options.config;
-    return plugins.filter(({ when }) => when === undefined || isTrue(values.get(when)));
+    return plugins.filter((spec) => this.#isOn(spec));
+  }
+
+  #isOn({ when }: PluginSpec): boolean {
+    return when === undefined || isTrue(this.options.config.values.get(when));
   }
 
   /** Removes what a version ran from when it has ended, in turn with reloads: the same version may have come back. */
@@ -360,9 +371,7 @@ export class Host {
       strict,
       about: (current) => ({
         contract: this.#contractOf(current),
-        config: Object.fromEntries(
-          current.configKeys.filter((key) => config.values.has(key)).map((key) => [key, config.values.get(key)]),
-        ),
+        config: valuesOf(config.values, current.configKeys),
         bytes: this.#bytesOf(current),
       }),
       log: this.log.child({ plugin: `${spec.kind}/${spec.name}` }),
@@ -428,7 +437,10 @@ export class Host {
   }
 
   #notFound(kind: string, name: string): PluginError {
-    const names = this.list(kind).map((listing) => listing.name);
+    const listings = this.list(kind);
+    const off = listings.find((listing) => listing.name === name && listing.state === 'off');
+    if (off) return new PluginError('NOT_FOUND', `${kind} ${name} is switched off: ${off.reason}`);
+    const names = listings.map((listing) => listing.name);
     return new PluginError(
       'NOT_FOUND',
       `there is no ${kind} ${name}; ${names.length > 0 ? `there are ${names.join(', ')}` : `no plugin of kind ${kind} is loaded`}`,

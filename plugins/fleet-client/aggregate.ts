@@ -1,4 +1,5 @@
-// Summaries of replies as an action's DDL asks for them: `summary` and `average` (formats of Choria's MCollective DDLs).
+// Summaries of replies as an action's DDL asks for them: `summary` and `average` (formats of Choria's MCollective DDLs), and
+// `process_summary`, which the DDL of the agent `process` brings.
 
 import type { ActionItem } from '../wire/ddl.ts';
 import { formatVerbs } from './format.ts';
@@ -10,6 +11,15 @@ export interface Aggregated {
   readonly result: Readonly<Record<string, number>>;
   readonly lines: readonly string[];
 }
+
+type Summary = Pick<Aggregated, 'result' | 'lines'>;
+
+const functions: ReadonlyMap<string, (values: readonly unknown[], options: Spec['options']) => Summary> = new Map([
+  ['summary', summary],
+  ['boolean_summary', summary],
+  ['average', average],
+  ['process_summary', processSummary],
+]);
 
 interface Spec {
   readonly function: string;
@@ -23,7 +33,7 @@ export function aggregate(action: ActionItem, replies: readonly { readonly data:
     .map(({ function: name, output, options }) => {
       const values = replies.flatMap(({ data }) => outputOf(data, output));
       const displayAs = action.output[output]?.display_as ?? output;
-      return { output, displayAs, ...(name === 'average' ? average(values, options) : summary(values, options)) };
+      return { output, displayAs, ...(functions.get(name) ?? summary)(values, options) };
     })
     .sort((a, b) => (a.displayAs < b.displayAs ? -1 : 1));
 }
@@ -33,7 +43,7 @@ function specsOf({ aggregate: specs = [] }: ActionItem): Spec[] {
   const byOutput = new Map<string, Spec>();
   for (const spec of specs) {
     const [output, options] = (spec.args ?? []) as readonly unknown[];
-    if (typeof output !== 'string' || !['summary', 'boolean_summary', 'average'].includes(spec.function)) continue;
+    if (typeof output !== 'string' || !functions.has(spec.function)) continue;
     byOutput.set(output, {
       function: spec.function,
       output,
@@ -48,7 +58,7 @@ function outputOf(data: unknown, output: string): unknown[] {
   return [(data as Record<string, unknown>)[output]];
 }
 
-function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
+function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Summary {
   const counts = new Map<string, number>();
   for (const value of values) {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
@@ -62,7 +72,7 @@ function summary(values: readonly unknown[], { format, ...labels }: Spec['option
   return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };
 }
 
-function average(values: readonly unknown[], { format }: Spec['options']): Pick<Aggregated, 'result' | 'lines'> {
+function average(values: readonly unknown[], { format }: Spec['options']): Summary {
   const numbers = values
     .map((value) => (typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value)))
     .filter((value) => Number.isFinite(value));
@@ -72,4 +82,24 @@ function average(values: readonly unknown[], { format }: Spec['options']): Pick<
     result: { average: mean },
     lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${mean.toFixed(3)}`],
   };
+}
+
+/** Nodes that have any of the processes asked for, their number, and their memory: `rss` comes in KiB, `vsize` in bytes. */
+function processSummary(values: readonly unknown[]): Summary {
+  const lists = values.filter(Array.isArray).filter((list) => list.length > 0) as Record<string, unknown>[][];
+  const total = (key: string) => lists.flat().reduce((sum, process) => sum + (Number(process?.[key]) || 0), 0);
+  const result = { hosts: lists.length, processes: lists.flat().length, rss: total('rss') * 1024, vsize: total('vsize') };
+  const named: [string, string | number][] = [
+    ['Matched hosts', result.hosts],
+    ['Matched processes', result.processes],
+    ['Resident memory', spellBytes(result.rss)],
+    ['Virtual memory', spellBytes(result.vsize)],
+  ];
+  return { result, lines: named.map(([name, value]) => `${name.padStart(17)}: ${value}`) };
+}
+
+function spellBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }

@@ -2,12 +2,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testBundle } from '../../core/conformance/kit.ts';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { aggregate } from '../../plugins/fleet-client/aggregate.ts';
+import { readDdl } from '../../plugins/wire/ddl.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { hostileTexts, wasTakenForACommand } from '../support/hostile.ts';
@@ -140,6 +142,47 @@ describe('the list of processes', () => {
     });
     expect(found?.cmdline).toBe(`${mark}-bytes\ufffd 600`);
   });
+});
+
+test('lists are summed up as their DDL asks for', async () => {
+  const file = join(distributionRoot(), 'agents/process/ddl.json');
+  const [action] = readDdl(JSON.parse(readFileSync(file, 'utf8')), file).actions;
+  if (!action) throw new Error('the DDL has no action');
+  start('sleep', ['600'], { argv0: `${mark}-summed` });
+  const asked = {
+    agent: 'process',
+    action: 'list',
+    data: { pattern: `${mark}-summed` },
+    targets: ['process.test'],
+    timeoutMs: 10_000,
+  };
+  const { replies } = await until('it runs', async () => {
+    const result = await client.call(asked);
+    const found = (result.replies[0]?.data as { pslist?: readonly Process[] } | undefined)?.pslist ?? [];
+    return (found[0]?.rss ?? 0) > 0 ? result : undefined;
+  });
+  const [only] = (replies[0]?.data as { pslist?: readonly Process[] } | undefined)?.pslist ?? [];
+  const nothing = { data: { pslist: [] } };
+  const big = {
+    data: {
+      pslist: [
+        { rss: 3 * 1024 * 1024, vsize: 2 ** 40 },
+        { rss: 0, vsize: 2 ** 40 },
+      ],
+    },
+  };
+  expect(aggregate(action, [...replies, nothing])[0]?.result).toEqual({
+    hosts: 1,
+    processes: 1,
+    rss: (only?.rss ?? 0) * 1024,
+    vsize: only?.vsize,
+  });
+  expect(aggregate(action, [big, nothing])[0]?.lines).toEqual([
+    '    Matched hosts: 1',
+    'Matched processes: 2',
+    '  Resident memory: 3.0 GiB',
+    '   Virtual memory: 2.0 TiB',
+  ]);
 });
 
 test('a list that is too long for a reply says so, with what has room', async () => {

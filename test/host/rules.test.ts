@@ -81,12 +81,22 @@ plugins:
   writeBundle(folder, 'lamp', manifest('1.0.0'));
   const dark = await start({ watched: [folder] });
   const lit = await start({ watched: [folder], config: { 'lamp.on': 'yes' } });
-  const names = ({ host }: TestHost) => host.list('lamp').map(({ name, version }) => `${name} ${version}`);
-  expect([names(dark), names(lit)]).toEqual([['window 1.0.0'], ['lamp 1.0.0', 'window 1.0.0']]);
-  await expect(dark.host.call('lamp', 'lamp', 'lamp/shine', {})).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  const shine = ({ host }: TestHost) => host.call('lamp', 'lamp', 'lamp/shine', {});
+  const expectSwitches = async (version: string) => {
+    const told = ({ host }: TestHost) => host.list('lamp').map((entry) => `${entry.name} ${entry.version} ${entry.state}`);
+    expect(told(dark).sort()).toEqual([`lamp ${version} off`, expect.stringMatching(`^window ${version} (idle|ready)$`)]);
+    expect(told(lit)).toContainEqual(expect.stringMatching(`^lamp ${version} (idle|ready)$`));
+    await expect(shine(dark)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'lamp lamp is switched off: lamp.on is not true in the configuration',
+    });
+    expect(await shine(lit)).toEqual({});
+  };
+  await expectSwitches('1.0.0');
   writeBundle(folder, 'lamp', manifest('1.0.1'));
-  await until('both have the new version', () => [dark, lit].every((one) => names(one).includes('window 1.0.1')));
-  expect([names(dark), names(lit)]).toEqual([['window 1.0.1'], ['lamp 1.0.1', 'window 1.0.1']]);
+  const isNew = ({ host }: TestHost) => host.list('lamp').some(({ name, version }) => name === 'window' && version === '1.0.1');
+  await until('both have the new version', () => isNew(dark) && isNew(lit));
+  await expectSwitches('1.0.1');
 });
 
 test('patterns of a contract run in linear time', async () => {
