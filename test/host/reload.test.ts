@@ -1,9 +1,10 @@
 // A bundle that changes while it works: no call is lost, none is answered by two versions, a broken one never takes over.
 
 import { createHash } from 'node:crypto';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { digestFolder } from '../../core/host/bundle.ts';
 import { type EchoOptions, echoManifest, echoPlugin, echoSource } from '../support/echo.ts';
 import { isAlive, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -163,6 +164,28 @@ test('what is declared under an equal id outlives the version that declared it',
   replaceWith({ version: '4.0.0' });
   await until('the fourth version answers', async () => (await versionNow()) === '4.0.0');
   await until('what it no longer declares has ended', () => !isAlive(pid));
+});
+
+test('version control and what compilers keep for themselves are no part of a bundle', async () => {
+  const bundle = join(folder, 'echo');
+  for (const [name, file] of [
+    ['.git', 'HEAD'],
+    ['target', 'CACHEDIR.TAG'],
+    ['target/release', 'large'],
+  ] as const) {
+    mkdirSync(join(bundle, name), { recursive: true });
+    writeFileSync(join(bundle, name, file), 'x');
+  }
+  mkdirSync(join(bundle, 'kept'));
+  writeFileSync(join(bundle, 'kept/data'), 'x');
+  replaceWith({ version: '2.0.0' });
+  await until('the new version answers', async () => (await versionNow()) === '2.0.0');
+  const [{ folder: copy = '', digest = '' } = {}] = running.host.bundles;
+  expect(readdirSync(copy).sort()).toEqual(['bundle.yaml', 'echo.mjs', 'kept']);
+  writeFileSync(join(bundle, 'target/release/large'), 'y');
+  expect(digestFolder(bundle)).toBe(digest);
+  writeFileSync(join(bundle, 'kept/data'), 'y');
+  expect(digestFolder(bundle)).not.toBe(digest);
 });
 
 test('a folder of bundles that does not exist yet is watched all the same', async () => {

@@ -9,7 +9,11 @@ import { distributionRoot } from '../../core/host/distribution.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
-const remedies = { go: 'apt-get install golang', cargo: 'apt-get install cargo', ruby: 'apt-get install ruby' } as const;
+const remedies = {
+  go: 'install Go 1.21 or later, for instance from https://go.dev/dl',
+  cargo: 'install Rust 1.80 or later, for instance from https://rustup.rs',
+  ruby: 'apt-get install ruby',
+} as const;
 
 /** Puts a program on the PATH of this process, which hosts hand on. @throws Error that says how to come by it */
 export function needs(program: keyof typeof remedies): void {

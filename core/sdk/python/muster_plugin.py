@@ -24,6 +24,7 @@ import os
 import sys
 import threading
 import time
+import types
 import typing
 
 PROTOCOL = 1
@@ -582,7 +583,9 @@ _JSON_TYPES = {str: "text", bool: "true or false", int: "a whole number", float:
 def _fits(value, wanted):
     """Whether a JSON value has a type of Python's; of a generic one only the outside is looked at."""
     outer = typing.get_origin(wanted) or wanted
-    if outer is typing.Union:
+    if wanted is typing.Any:
+        return True
+    if outer is typing.Union or outer is getattr(types, "UnionType", None):
         return any(_fits(value, choice) for choice in typing.get_args(wanted))
     if outer is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -594,18 +597,23 @@ def _fits(value, wanted):
 def _input_of(function):
     """What makes the first argument of an action: its data as it is, or the dataclass that the action asks for."""
     first = next(iter(inspect.signature(function).parameters), None)
-    wanted = typing.get_type_hints(function).get(first)
+    try:
+        wanted = typing.get_type_hints(function).get(first)
+    except NameError:
+        # Names that only type checkers import.
+        wanted = None
     if not dataclasses.is_dataclass(wanted):
         return lambda data: data
-    types = typing.get_type_hints(wanted)
+    hints = typing.get_type_hints(wanted)
     fields = [field for field in dataclasses.fields(wanted) if field.init]
 
     def make(data):
         given = {}
         for field in fields:
             if field.name in data:
-                if not _fits(data[field.name], types[field.name]):
-                    kind = _JSON_TYPES.get(typing.get_origin(types[field.name]) or types[field.name], types[field.name])
+                hint = hints[field.name]
+                if not _fits(data[field.name], hint):
+                    kind = _JSON_TYPES.get(typing.get_origin(hint) or hint, hint)
                     raise ActionError("input %s must be %s" % (field.name, kind), statuscode=4)
                 given[field.name] = data[field.name]
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:

@@ -257,7 +257,10 @@ module Muster
     def take(line)
       return if line.empty?
 
-      message = JSON.parse(line.force_encoding(Encoding::UTF_8))
+      line.force_encoding(Encoding::UTF_8)
+      return refuse("PARSE", "this line is not UTF-8", line) unless line.valid_encoding?
+
+      message = JSON.parse(line)
       return refuse("INVALID", NO_MESSAGE, line) unless message?(message)
 
       if message["method"].nil? then answered(message)
@@ -471,7 +474,7 @@ module Muster
 
       call.request = params["request"] || {}
       data = params["data"] || {}
-      inputs.each { |input, wanted| check(input.to_s, data[input.to_s], Array(wanted)) }
+      inputs.each { |input, wanted| check(input.to_s, data[input.to_s], wanted.is_a?(Array) ? wanted : [wanted]) }
       reply(0, "OK", block.call(data, call) || {})
     rescue ActionError => e
       reply(e.status, e.message, e.data)

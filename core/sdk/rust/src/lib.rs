@@ -33,6 +33,7 @@ mod host;
 mod lines;
 mod log;
 mod plugin;
+mod workers;
 
 pub use agent::{ActionCall, ActionError, Agent, Request};
 pub use bytes::Bytes;

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::host::{lock, typed, Host, Info, MAX_LINE_BYTES};
 use crate::lines::{read_line, Line};
 use crate::log::{log, Level};
+use crate::workers::{Job, Workers};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::{json, Map, Value};
@@ -15,14 +16,12 @@ use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 const PROTOCOL: u64 = 1;
 const NO_MESSAGE: &str = "this line is no request, response or notification";
 
 type Handler = Box<dyn Fn(Value, &Call) -> Result<Value, Error> + Send + Sync>;
 type Hook = Box<dyn Fn(&Host) -> Result<(), Error> + Send + Sync>;
-type Job = Box<dyn FnOnce() + Send>;
 
 /// Register handlers, then [`run`](Plugin::run).
 pub struct Plugin {
@@ -66,6 +65,8 @@ impl Plugin {
 
     /// Serves the host until it closes the pipe.
     pub fn run(self) -> ! {
+        // A panic keeps its level in the log.
+        std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string(), Value::Null)));
         let (input, out) = match keep_pipe() {
             Ok(pipe) => pipe,
             Err(problem) => {
@@ -73,7 +74,13 @@ impl Plugin {
                 std::process::exit(1)
             }
         };
-        let server = Arc::new(Server { plugin: self, host: Host::new(out), running: Mutex::default(), queues: Mutex::default() });
+        let server = Arc::new(Server {
+            plugin: self,
+            host: Host::new(out),
+            workers: Workers::default(),
+            running: Mutex::default(),
+            queues: Mutex::default(),
+        });
         server.read(input);
         for signal in lock(&server.running).values() {
             signal.cancel();
@@ -95,6 +102,7 @@ fn keep_pipe() -> io::Result<(File, File)> {
 struct Server {
     plugin: Plugin,
     host: Host,
+    workers: Workers,
     /// Calls under way, by their id as JSON.
     running: Mutex<HashMap<String, Arc<Signal>>>,
     /// Deliveries that wait for the one before; a key is there as long as a thread works on it.
@@ -177,7 +185,7 @@ impl Server {
     }
 
     fn start(self: &Arc<Self>, id: Value, job: Job) {
-        if let Err(problem) = thread::Builder::new().spawn(job) {
+        if let Err(problem) = self.workers.start(job) {
             lock(&self.running).remove(&id.to_string());
             self.answer(&id, Err(Error::new("BUSY", format!("no thread could be started: {problem}"))));
         }
