@@ -65,7 +65,7 @@ def ask(argv, call):
     """Runs a command that changes nothing; it ends with the call."""
     try:
         ended = subprocess.run(
-            argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=call.remaining()
+            argv, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=call.remaining()
         )  # fmt: skip
     except FileNotFoundError:
         raise ActionError("%s was not found on this machine" % argv[0]) from None

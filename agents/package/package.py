@@ -1,5 +1,7 @@
 """The agent `package`: installs, updates, removes and counts packages, by the package manager that the machine has."""
 
+import threading
+
 from apt import Apt
 from commands import is_there, must
 from dnf import Dnf
@@ -7,7 +9,9 @@ from muster_plugin import ActionError, Agent
 
 agent = Agent("package", version="1.0.0")
 
-#: Not known here; named so that nobody has to guess.
+#: Each with the program that tells that it is there; the first one counts.
+KNOWN = {"apt": "apt-get", "dnf": "dnf", "yum": "yum"}
+#: Not supported; named so that nobody has to guess.
 OTHERS = ("zypper", "apk", "pacman")
 ABSENT = ("absent", "purged")
 
@@ -15,12 +19,16 @@ ABSENT = ("absent", "purged")
 class Manager:
     """The package manager of this machine, found when it is first asked for."""
 
-    found = None
+    def __init__(self):
+        self._found = None
+        # Calls come side by side, and all changes have to wait for one another.
+        self._lock = threading.Lock()
 
     def get(self):
-        if self.found is None:
-            self.found = self._find()
-        return self.found
+        with self._lock:
+            if self._found is None:
+                self._found = self._find()
+            return self._found
 
     def of(self, family, program):
         """The package manager if it is of this family, for actions that only one has."""
@@ -33,11 +41,11 @@ class Manager:
         wanted = agent.config.get("plugin.package.provider", "auto")
         wait_seconds = agent.config.get("plugin.package.lock_wait", 60_000) / 1000
         if wanted in ("auto", "puppet"):
-            wanted = next((name for name, program in (("apt", "apt-get"), ("dnf", "dnf"), ("yum", "yum")) if is_there(program)), None)
+            wanted = next((name for name, program in KNOWN.items() if is_there(program)), None)
         if wanted is None:
             other = next(filter(is_there, OTHERS), None)
-            has = "this machine has %s, which is not supported" % other if other else "this machine has no package manager that is known"
-            raise ActionError("%s; apt, dnf and yum are" % has)
+            has = "%s, which is not supported" % other if other else "no package manager that is known"
+            raise ActionError("this machine has %s; apt, dnf and yum are" % has)
         return Apt(wait_seconds) if wanted == "apt" else Dnf(wanted, wait_seconds)
 
 

@@ -44,8 +44,8 @@ func list(ctx context.Context, proc string, wanted *filter) (*Output, error) {
 		}
 	}
 	if left < 0 {
-		message := fmt.Sprintf("%d processes fit and a reply has room for %d of them; ask with a pattern or a user", found, len(output.Processes))
-		return output, &muster.ActionError{Status: 1, Message: message}
+		const message = "%d processes fit and a reply has room for %d of them; ask with a pattern or a user"
+		return output, &muster.ActionError{Status: 1, Message: fmt.Sprintf(message, found, len(output.Processes))}
 	}
 	return output, nil
 }

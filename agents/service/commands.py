@@ -29,7 +29,8 @@ def run(argv, call):
 
 
 def environment():
-    return {"PATH": "%s:/usr/sbin:/usr/bin:/sbin:/bin" % os.environ.get("PATH", "/usr/local/bin"), "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+    path = "%s:/usr/sbin:/usr/bin:/sbin:/bin" % os.environ.get("PATH", "/usr/local/bin")
+    return {"PATH": path, "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 
 
 def last_line(said):

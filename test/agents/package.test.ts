@@ -1,6 +1,6 @@
 // The agent `package` on the real apt-get and dpkg, in a root of their own.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -213,6 +213,23 @@ describe('changes', () => {
 test('actions of yum name the package manager that the machine has', async () => {
   for (const action of ['yum_checkupdates', 'yum_clean'])
     expect(await ask(action)).toMatchObject({ statuscode: 1, statusmsg: 'yum is not what this machine uses, it has apt' });
+});
+
+test('a package manager that is not supported is named', () => {
+  // Only what is found on the machine is made up; the rest is the agent.
+  const program = `import sys
+sys.path[:0] = sys.argv[1:]
+import commands, muster_plugin
+commands.is_there = lambda program: program == "zypper"
+muster_plugin.Agent.run = lambda agent: None
+import package
+try:
+    package.status({"package": "x"}, None)
+except muster_plugin.ActionError as error:
+    print(error)`;
+  const paths = ['agents/package', 'core/sdk/python'].map((path) => join(distributionRoot(), path));
+  const told = execFileSync('python3', ['-B', '-c', program, ...paths], { encoding: 'utf8' });
+  expect(told).toBe('this machine has zypper, which is not supported; apt, dnf and yum are\n');
 });
 
 describe('a hostile text as', () => {

@@ -97,4 +97,46 @@ describe('a DDL of ours', () => {
     });
     expect(shape(read(file))).toEqual(shape(read(`${conformance}/ddl/${name}.json`)));
   });
+
+  /** Of the published DDLs: inputs as `name type validation maxlength`, `?` if they may be missing, and outputs. */
+  type Published = Readonly<Record<string, readonly [inputs: readonly string[], outputs: readonly string[]]>>;
+  const [service, command, user] = ['service string service_name 90', 'command string .* 10240', 'user? string .* 1024'];
+  const handle = 'handle string ^[0-9a-z\\-]*$ 36';
+  const published: Readonly<Record<string, Published>> = {
+    process: { list: [['pattern? string shellsafe 50', 'just_zombies? boolean', 'user? string shellsafe 50'], ['pslist']] },
+    service: {
+      restart: [[service], ['status']],
+      start: [[service], ['status']],
+      status: [[service], ['status']],
+      stop: [[service], ['status']],
+    },
+    shell: {
+      kill: [[handle], []],
+      list: [[], ['jobs']],
+      run: [
+        [command, user, 'timeout? float'],
+        ['stdout', 'stderr', 'success', 'exitcode'],
+      ],
+      start: [[command, user], ['handle']],
+      status: [
+        [handle, 'stdout_offset? integer', 'stderr_offset? integer'],
+        ['status', 'stdout', 'stderr', 'exitcode'],
+      ],
+      statuses: [['handles array'], ['statuses']],
+    },
+  };
+  test.each(Object.entries(published))('%s takes and tells what scripts for the published one use', (name, expected) => {
+    const { actions } = read(fileURLToPath(new URL(`../../agents/${name}/ddl.json`, import.meta.url)));
+    expect(actions.map(({ action }) => action).sort()).toEqual(Object.keys(expected));
+    for (const { action, input, output } of actions) {
+      const inputs = Object.entries(input).map(([key, { type, optional, validation, maxlength }]) =>
+        [`${key}${optional ? '?' : ''}`, type, validation, maxlength].filter((part) => part !== undefined).join(' '),
+      );
+      const [known, told] = expected[action] ?? [[], []];
+      expect(inputs).toEqual(expect.arrayContaining([...known]));
+      expect(Object.keys(output)).toEqual(expect.arrayContaining([...told]));
+      // What is taken beyond it can't be asked of a script that does not know it.
+      expect(inputs.filter((text) => !known.includes(text) && !text.includes('? '))).toEqual([]);
+    }
+  });
 });
