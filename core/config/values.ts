@@ -80,7 +80,7 @@ const converters: Readonly<Record<KeyType, (text: string, before: Value | undefi
   title: (text) => ({ value: text.charAt(0).toUpperCase() + text.slice(1) }),
   integer: (text) => (/^[+-]?\d+$/.test(text) ? { value: Number(text) } : { problem: 'must be a whole number' }),
   boolean: (text) => {
-    if (/^(1|yes|true|y|t)$/i.test(text)) return { value: true };
+    if (isTrue(text)) return { value: true };
     return /^(0|no|false|n|f)$/i.test(text)
       ? { value: false }
       : { problem: 'must be one of 1, yes, true, y, t, 0, no, false, n, f' };
@@ -94,6 +94,11 @@ const converters: Readonly<Record<KeyType, (text: string, before: Value | undefi
   paths: (text, before) => ({ value: [...(Array.isArray(before) ? before : []), ...split(text, delimiter).map(expandHome)] }),
   path: (text) => ({ value: expandHome(text) }),
 };
+
+/** Whether a value says yes, also one that is still text since nobody declared its key. */
+export function isTrue(value: Value | undefined): boolean {
+  return value === true || (typeof value === 'string' && /^(1|yes|true|y|t)$/i.test(value));
+}
 
 const unitMs: Readonly<Record<string, number>> = {
   ns: 1e-6,

@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Capabilities, createCapabilities, type TerminalEnds } from '../capabilities/index.ts';
-import type { ResolvedConfig } from '../config/values.ts';
+import { isTrue, type ResolvedConfig } from '../config/values.ts';
 import type { Contract, Method } from '../protocol/contract.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { BytePaths, Params } from '../protocol/messages.ts';
@@ -11,9 +11,9 @@ import type { CallOptions, IncomingCall } from '../protocol/peer.ts';
 import type { PluginDefinition, Host as PluginHost } from '../sdk/typescript/plugin.ts';
 import { type Bundle, BundleError, findBundles, loadBundle, removeOtherSnapshots, removeSnapshot } from './bundle.ts';
 import { BundleWatcher } from './bundle-watcher.ts';
-import { keySpecsOf } from './config-keys.ts';
+import { keySpecsOf, valuesOf } from './config-keys.ts';
 import { ControlSocket } from './control.ts';
-import { type AnnouncedPlugin, describePlugin, type PluginListing } from './listing.ts';
+import { type AnnouncedPlugin, describePlugin, describeSwitchedOff, type PluginListing } from './listing.ts';
 import type { HostLog } from './log.ts';
 import { createMask } from './mask.ts';
 import { type Caller, Plugin, type Prepared } from './plugin.ts';
@@ -170,13 +170,20 @@ export class Host {
     return traced ? traced.end(answer) : answer;
   }
 
-  /** The plugins of a kind, or of all, announced ones included. */
+  /** The plugins of a kind, or of all, with those that are announced and those that are switched off. */
   list(kind?: string): PluginListing[] {
     const own = [...this.#plugins.values()].filter((plugin) => kind === undefined || plugin.spec.kind === kind);
     const announced = [...this.#announced.values()].filter(
       (entry) => (kind === undefined || entry.kind === kind) && !this.#plugins.has(`${entry.kind}/${entry.name}`),
     );
-    return [...own.map((plugin) => describePlugin(plugin)), ...announced.map((entry) => describePlugin(entry.announcer, entry))];
+    const off = [...this.#bundles.values()]
+      .flatMap(({ plugins }) => plugins)
+      .filter((spec) => !this.#isOn(spec) && (kind === undefined || spec.kind === kind) && !this.plugin(spec.kind, spec.name));
+    return [
+      ...own.map((plugin) => describePlugin(plugin)),
+      ...announced.map((entry) => describePlugin(entry.announcer, entry)),
+      ...off.map(describeSwitchedOff),
+    ];
   }
 
   plugin(kind: string, name: string): Plugin | undefined {
@@ -287,7 +294,7 @@ export class Host {
     for (const contract of bundle.contracts)
       if (runtime.contract(contract.kind))
         throw new BundleError('BUNDLE_UNREADABLE', `${source}: the kind ${contract.kind} belongs to Muster; choose another name`);
-    const specs = bundle.plugins.map((spec) => this.#adjust(spec));
+    const specs = this.#switchedOn(bundle).map((spec) => this.#adjust(spec));
     this.#refuseTakenNames(bundle, specs);
     const { drained } = await this.#switchBundle(specs, present);
     this.#bundles.set(bundle.name, bundle);
@@ -319,20 +326,29 @@ export class Host {
       if (spec.eager && this.#watcher) void plugin.ensure().catch(() => undefined);
     }
     const kept = new Set(specs.map((spec) => `${spec.kind}/${spec.name}`));
-    for (const spec of present?.plugins ?? [])
+    for (const spec of present ? this.#switchedOn(present) : [])
       if (!kept.has(`${spec.kind}/${spec.name}`)) drained.push(this.#removePlugin(spec, 'it is no longer in its bundle'));
     return { drained: Promise.all(drained) };
   }
 
   async #removeBundle(bundle: Bundle): Promise<void> {
     this.#bundles.delete(bundle.name);
-    const ended = bundle.plugins.map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
+    const ended = this.#switchedOn(bundle).map((spec) => this.#removePlugin(spec, 'its bundle was removed'));
     this.#forget(bundle, Promise.all(ended));
     for (const contract of bundle.contracts) this.#contracts.delete(contract.kind);
     this.log.info({ bundle: bundle.name }, 'bundle removed');
     // What was refused because of a name may have it now.
     for (const source of this.#problems.keys())
       if (source !== bundle.source) void this.reloadBundle(source).catch(() => undefined);
+  }
+
+  /** The plugins of a bundle without those that this host's configuration leaves off. */
+  #switchedOn({ plugins }: Bundle): PluginSpec[] {
+    return plugins.filter((spec) => this.#isOn(spec));
+  }
+
+  #isOn({ when }: PluginSpec): boolean {
+    return when === undefined || isTrue(this.options.config.values.get(when));
   }
 
   /** Removes what a version ran from when it has ended, in turn with reloads: the same version may have come back. */
@@ -379,8 +395,7 @@ export class Host {
 
   /** What a plugin is given of the configuration. */
   configOf({ configKeys }: PluginSpec): Record<string, unknown> {
-    const { values } = this.options.config;
-    return Object.fromEntries(configKeys.filter((key) => values.has(key)).map((key) => [key, values.get(key)]));
+    return valuesOf(this.options.config.values, configKeys);
   }
 
   /** A copy without the values of keys that are declared secret, and without what looks like a secret. */
@@ -455,7 +470,10 @@ export class Host {
   }
 
   #notFound(kind: string, name: string): PluginError {
-    const names = this.list(kind).map((listing) => listing.name);
+    const listings = this.list(kind);
+    const off = listings.find((listing) => listing.name === name && listing.state === 'off');
+    if (off) return new PluginError('NOT_FOUND', `${kind} ${name} is switched off: ${off.reason}`);
+    const names = listings.map((listing) => listing.name);
     return new PluginError(
       'NOT_FOUND',
       `there is no ${kind} ${name}; ${names.length > 0 ? `there are ${names.join(', ')}` : `no plugin of kind ${kind} is loaded`}`,

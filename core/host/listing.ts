@@ -1,6 +1,7 @@
 // How a plugin is shown to people and to plugins that ask.
 
 import type { Plugin } from './plugin.ts';
+import type { PluginSpec } from './spec.ts';
 
 export interface AnnouncedPlugin {
   readonly kind: string;
@@ -31,6 +32,20 @@ export interface PluginListing {
   readonly latency: { readonly p50: number; readonly p99: number } | null;
   readonly announcedBy: string | null;
   readonly resources: Readonly<Record<string, unknown>>;
+}
+
+/** One that the configuration leaves off: it is not there, but what it would hand out is known. */
+export function describeSwitchedOff(spec: PluginSpec): PluginListing {
+  const { kind, name, bundle, bundleVersion: version, description, runner, resources } = spec;
+  return {
+    ...{ kind, name, bundle, version, description, runner, resources },
+    state: 'off',
+    reason: `${spec.when} is not true in the configuration`,
+    pid: null,
+    ...{ calls: 0, errors: 0, restarts: 0, inFlight: 0, waiting: 0, declarations: 0 },
+    latency: null,
+    announcedBy: null,
+  };
 }
 
 export function describePlugin(plugin: Plugin, announced?: AnnouncedPlugin): PluginListing {

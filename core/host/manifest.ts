@@ -50,7 +50,10 @@ export function parseManifest(text: string, file: string): Manifest {
   }
   const value: unknown = document.toJS();
   if (!validate(value)) return fail((validate.errors ?? []).map(explain));
-  const problems = value.plugins.flatMap((entry, index) => checkEntry(entry, ['plugins', index]));
+  const problems = value.plugins.flatMap((entry, index) => [
+    ...checkEntry(entry, ['plugins', index]),
+    ...checkSwitch(value, entry, ['plugins', index, 'when']),
+  ]);
   const duplicates = findDuplicates(value.plugins);
   if (problems.length + duplicates.length > 0) return fail([...problems, ...duplicates]);
   return value;
@@ -78,6 +81,11 @@ function checkEntry(entry: PluginEntry, at: Path): Located[] {
   for (const path of files)
     if (path.split('/').includes('..')) problems.push({ path: at, message: `${path} leaves the bundle's folder` });
   return problems;
+}
+
+function checkSwitch({ config }: Manifest, { when }: PluginEntry, at: Path): Located[] {
+  if (when === undefined || config?.keys?.[when]?.type === 'boolean') return [];
+  return [{ path: at, message: `${when} must be a key of type boolean under \`config: {keys: …}\`` }];
 }
 
 function findDuplicates(plugins: readonly PluginEntry[]): Located[] {
@@ -110,7 +118,7 @@ function explain(error: ErrorObject): Located {
 // biome-ignore format: a list of words
 const knownKeys = {
   bundle: 0, version: 0, description: 0, license: 0, author: 0, homepage: 0, files: 0, contracts: 0, config: 0, plugins: 0,
-  kind: 0, name: 0, runner: 0, command: 0, module: 0, start: 0, resources: 0, needs: 0, limits: 0, commands: 0,
+  kind: 0, name: 0, runner: 0, command: 0, module: 0, start: 0, when: 0, resources: 0, needs: 0, limits: 0, commands: 0,
   concurrency: 0, queue: 0, deadlineMs: 0, idleMs: 0, graceMs: 0, maxLineBytes: 0,
   bus: 0, announce: 0, process: 0, env: 0, events: 0, timers: 0, metrics: 0, terminal: 0, host: 0, hosts: 0, state: 0,
   keys: 0, uses: 0, project: 0, serves: 0, connections: 0, open: 0, publish: 0, subscribe: 0, emit: 0,

@@ -35,6 +35,8 @@ export interface PluginSpec {
   readonly command: readonly string[];
   readonly moduleUrl: string | undefined;
   readonly eager: boolean;
+  /** The plugin is there only if this key is true. */
+  readonly when: string | undefined;
   readonly resources: Readonly<Record<string, unknown>>;
   readonly needs: Needs;
   readonly limits: Limits;
@@ -74,6 +76,7 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
     command: (entry.command ?? []).map((part) => inside(folder, part)),
     moduleUrl: entry.module === undefined ? undefined : pathToFileURL(join(folder, entry.module)).href,
     eager: entry.start === 'eager',
+    when: entry.when,
     resources: Object.fromEntries(
       Object.entries(entry.resources ?? {}).map(([name, file]) => [name, source.resources.get(file)]),
     ),

@@ -1,4 +1,5 @@
-// Summaries of replies as an action's DDL asks for them: `summary`, `average` and `chart` (formats of Choria's MCollective DDLs).
+// Summaries of replies as an action's DDL asks for them: `summary`, `average` and `chart` (formats of Choria's MCollective DDLs),
+// and `process_summary`, which the DDL of the agent `process` brings.
 
 import type { ActionItem } from '../wire/ddl.ts';
 import { drawChart } from './chart.ts';
@@ -26,6 +27,7 @@ const functions: Readonly<Record<string, (values: readonly unknown[], options: S
   boolean_summary: summary,
   average,
   chart,
+  process_summary: processSummary,
 };
 
 /** Sorted by what the outputs are called. Specifications that make no sense are passed over, as by others who read DDLs. */
@@ -97,4 +99,24 @@ function numbersOf(values: readonly unknown[]): number[] {
     .filter((value) => typeof value === 'number' || (typeof value === 'string' && value.trim() !== ''))
     .map(Number)
     .filter(Number.isFinite);
+}
+
+/** Nodes that have any of the processes asked for, their number, and their memory: `rss` comes in KiB, `vsize` in bytes. */
+function processSummary(values: readonly unknown[]): Summary {
+  const lists = values.filter(Array.isArray).filter((list) => list.length > 0) as Record<string, unknown>[][];
+  const total = (key: string) => lists.flat().reduce((sum, process) => sum + (Number(process?.[key]) || 0), 0);
+  const result = { hosts: lists.length, processes: lists.flat().length, rss: total('rss') * 1024, vsize: total('vsize') };
+  const named: [string, string | number][] = [
+    ['Matched hosts', result.hosts],
+    ['Matched processes', result.processes],
+    ['Resident memory', spellBytes(result.rss)],
+    ['Virtual memory', spellBytes(result.vsize)],
+  ];
+  return { result, lines: named.map(([name, value]) => `${name.padStart(17)}: ${value}`) };
+}
+
+function spellBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }

@@ -10,6 +10,12 @@ export interface Agent {
   readonly bundle: string;
 }
 
+/** An agent is served unless `plugin.<agent>.activate_agent` says no; what is no yes is a no, as in Choria. */
+function isActivated(config: Params, agent: string): boolean {
+  const value = config[`plugin.${agent}.activate_agent`];
+  return value === undefined || /^(1|yes|true|y|t)$/i.test(String(value));
+}
+
 export class AgentList {
   readonly #host: Host;
   #agents: ReadonlyMap<string, Agent> = new Map();
@@ -36,7 +42,8 @@ export class AgentList {
   /** Asks the host which agents there are. One without a DDL that can be read is left out, and the log says why. */
   async refresh(): Promise<void> {
     const agents = new Map<string, Agent>();
-    for (const { name, bundle, resources } of await this.#host.plugins.list('agent')) {
+    for (const { name, bundle, resources, state } of await this.#host.plugins.list('agent')) {
+      if (state === 'off' || !isActivated(this.#host.config, name)) continue;
       try {
         agents.set(name, { name, bundle, ddl: readAgentDdl(resources, `agent/${name} of the bundle ${bundle}`, name) });
         this.#warn(name, ddlWarnings('agent', resources.ddl));

@@ -44,7 +44,8 @@ export class DataSources {
   /** Asks the host which there are. One without a DDL that can be read is left out, and the log says why. */
   async refresh(): Promise<void> {
     const sources = new Map<string, DataDDL>();
-    for (const { name, bundle, resources } of await this.#host.plugins.list('data')) {
+    for (const { name, bundle, resources, state } of await this.#host.plugins.list('data')) {
+      if (state === 'off') continue;
       try {
         if (resources.ddl === undefined)
           throw new DdlError(

@@ -27,6 +27,17 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => fleet.stop());
 
+test('a node does not serve an agent that its configuration leaves inactive', async () => {
+  const config = { 'plugin.uptime.activate_agent': 'no', 'plugin.host.activate_agent': 'yes' };
+  await fleet.node('choosy.test', { config });
+  expect(await client.ask('choosy.test', 'uptime', 'show')).toMatchObject({
+    statuscode: 2,
+    statusmsg: expect.stringContaining('Unknown agent uptime'),
+  });
+  expect(await client.ask('choosy.test', 'host', 'load')).toMatchObject({ statuscode: 0 });
+  expect(await client.find({ agents: ['uptime'] })).not.toContain('choosy.test');
+});
+
 describe('lifecycle events', () => {
   test('tell when a node comes and goes, as CloudEvents', async () => {
     const node = await fleet.node('mortal.test');

@@ -68,6 +68,37 @@ test('a changed inline bundle runs as a process until the next start, and the li
   expect(host.list('near')[0]?.runner).toBe('persistent');
 });
 
+test('a plugin with a switch is there only where the configuration turns it on, also after a reload', async () => {
+  const folder = folderOf();
+  const manifest = (version: string) => `bundle: lamp
+version: ${version}
+config:
+  keys: { lamp.on: { type: boolean, default: false, description: Whether there is light } }
+plugins:
+  - { kind: lamp, name: lamp, runner: oneshot, command: [echo, "{}"], when: lamp.on }
+  - { kind: lamp, name: window, runner: oneshot, command: [echo, "{}"] }
+`;
+  writeBundle(folder, 'lamp', manifest('1.0.0'));
+  const dark = await start({ watched: [folder] });
+  const lit = await start({ watched: [folder], config: { 'lamp.on': 'yes' } });
+  const shine = ({ host }: TestHost) => host.call('lamp', 'lamp', 'lamp/shine', {});
+  const expectSwitches = async (version: string) => {
+    const told = ({ host }: TestHost) => host.list('lamp').map((entry) => `${entry.name} ${entry.version} ${entry.state}`);
+    expect(told(dark).sort()).toEqual([`lamp ${version} off`, expect.stringMatching(`^window ${version} (idle|ready)$`)]);
+    expect(told(lit)).toContainEqual(expect.stringMatching(`^lamp ${version} (idle|ready)$`));
+    await expect(shine(dark)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'lamp lamp is switched off: lamp.on is not true in the configuration',
+    });
+    expect(await shine(lit)).toEqual({});
+  };
+  await expectSwitches('1.0.0');
+  writeBundle(folder, 'lamp', manifest('1.0.1'));
+  const isNew = ({ host }: TestHost) => host.list('lamp').some(({ name, version }) => name === 'window' && version === '1.0.1');
+  await until('both have the new version', () => isNew(dark) && isNew(lit));
+  await expectSwitches('1.0.1');
+});
+
 test('patterns of a contract run in linear time', async () => {
   const folder = folderOf();
   const contract = {
