@@ -1,7 +1,7 @@
 // A bundle on disk: find, verify, load. Nothing half-copied gets past here.
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parse } from 'yaml';
 import { type Contract, createContract } from '../protocol/contract.ts';
@@ -73,6 +73,8 @@ export function loadBundle(source: string, options: LoadOptions): Bundle {
   const manifest = parseManifest(text, join(source, manifestName));
   verifyFiles(manifest, folder);
   const contracts = (manifest.contracts ?? []).map((file) => createContract(readJson(folder, file)));
+  // What a link in the folder of bundles points to is where its author is at work.
+  const home = realpathSync(source);
   const own = new Map(contracts.map((contract) => [contract.kind, contract]));
   const resources = readResources(manifest, folder);
   const contractOf = (kind: string) => own.get(kind) ?? options.contract(kind);
@@ -84,7 +86,9 @@ export function loadBundle(source: string, options: LoadOptions): Bundle {
     manifest,
     digest,
     contracts,
-    plugins: manifest.plugins.map((entry) => createSpec({ manifest, folder, digest, resources }, entry, contractOf(entry.kind))),
+    plugins: manifest.plugins.map((entry) =>
+      createSpec({ manifest, folder, source: home, digest, resources }, entry, contractOf(entry.kind)),
+    ),
   };
 }
 

@@ -491,8 +491,8 @@ export class Host {
     const services = [...this.#plugins.values()].filter(({ spec }) => spec.kind === 'service');
     const others = [...this.#plugins.values()].filter(({ spec }) => spec.kind !== 'service');
     // Services first: they still need the others to say goodbye.
-    for (const plugin of services.reverse()) await plugin.stop(reason);
-    await Promise.all(others.map((plugin) => plugin.stop(reason)));
+    for (const plugin of services.reverse()) await plugin.stop(reason, plugin.spec.limits.graceMs);
+    await Promise.all(others.map((plugin) => plugin.stop(reason, plugin.spec.limits.graceMs)));
     await this.#capabilities.close();
   }
 }

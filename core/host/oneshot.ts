@@ -10,6 +10,7 @@ import { explainFailedStart, hintOf } from './explain.ts';
 import type { End, Instance } from './instance.ts';
 import type { RunResult } from './launcher-process.ts';
 import type { PersistentOptions } from './persistent.ts';
+import { atSource } from './spec.ts';
 import { logLine } from './stderr.ts';
 
 /** Time for a call when the caller gives none. */
@@ -62,11 +63,10 @@ async function runOnce(method: string, params: Params, call: CallOptions, option
     .catch(async (error: unknown) => {
       if (!(error instanceof PluginError) || error.data.errno === undefined) throw error;
       const problem = `${spec.kind}/${spec.name} could not be started: ${error.message}`;
-      throw new PluginError('UNAVAILABLE', await explainFailedStart({ command: spec.command, path: environment.PATH, problem }), {
-        cause: error,
-      });
+      const why = await explainFailedStart({ command: spec.command, path: environment.PATH, problem });
+      throw new PluginError('UNAVAILABLE', atSource(spec, why), { cause: error });
     });
-  for (const line of result.stderr.split('\n')) if (line !== '') logLine(line, log);
+  for (const line of result.stderr.split('\n')) if (line !== '') logLine(atSource(spec, line), log);
   return decodeBytes(readResult(result, options), pathsOf(bytes, method, 'result'));
 }
 

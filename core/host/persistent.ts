@@ -9,7 +9,7 @@ import { type Child, startChild } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import { explainFailedStart } from './explain.ts';
 import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
-import { commandOf } from './spec.ts';
+import { atSource, commandOf } from './spec.ts';
 import { logStderr } from './stderr.ts';
 import { climbStopLadder } from './stop-ladder.ts';
 
@@ -32,7 +32,7 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
   if (!stdin || !stdout || !stderr) throw new Error('the child has no pipes');
   if (child.pid !== undefined) runtime.guardian.guard(child.pid);
 
-  const lastStderr = logStderr(stderr, log);
+  const lastStderr = logStderr(stderr, log, (line) => atSource(spec, line));
   const noise = new Noise();
   const end = watchEnd(started, options);
   const carrier = new PipeCarrier({ input: stdout, output: stdin, maxLineBytes: spec.limits.maxLineBytes });
@@ -61,18 +61,16 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     peer.close(new Error('it did not start'));
     end.expect('it did not start', true);
     await climbStopLadder(child, { graceMs: 200 });
-    const failed = { command, path: env.PATH, problem: `${spec.kind}/${spec.name} did not start: ${(error as Error).message}` };
-    throw new PluginError(
-      'UNAVAILABLE',
-      await explainFailedStart({
-        ...failed,
-        exitCode: child.exitCode,
-        signal: child.signalCode,
-        firstStdout: noise.first,
-        stderr: lastStderr,
-      }),
-      { cause: error },
-    );
+    const why = await explainFailedStart({
+      command,
+      path: env.PATH,
+      problem: `${spec.kind}/${spec.name} did not start: ${(error as Error).message}`,
+      exitCode: child.exitCode,
+      signal: child.signalCode,
+      firstStdout: noise.first,
+      stderr: lastStderr,
+    });
+    throw new PluginError('UNAVAILABLE', atSource(spec, why), { cause: error });
   }
   carrier.agree({
     maxLineBytes: answer.limits?.maxLineBytes,

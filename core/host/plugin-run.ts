@@ -1,11 +1,10 @@
 // How a plugin is run, for somebody who wants to run it by hand, attach it, or record it.
 
-import { join } from 'node:path';
 import { PluginError } from '../protocol/errors.ts';
 import { childEnvironment } from './environment.ts';
 import type { Host } from './host.ts';
 import type { Runner } from './instance.ts';
-import { commandOf } from './spec.ts';
+import { atSource, commandOf } from './spec.ts';
 import { workFolderOf } from './work-folder.ts';
 
 export interface PluginRun {
@@ -40,16 +39,13 @@ export function describeRun(host: Host, wanted: string): PluginRun {
   const spec = host.plugin(only.kind, only.name)?.spec;
   if (!spec || only.announcedBy !== null)
     throw new PluginError('UNAVAILABLE', `${key} is announced by ${only.announcedBy}, which answers for it; name that one`);
-  const bundle = host.bundles.find(({ name }) => name === spec.bundle);
-  const folder = bundle?.source ?? spec.folder;
-  const atHome = (part: string) => (part.startsWith(`${spec.folder}/`) ? join(folder, part.slice(spec.folder.length + 1)) : part);
   return {
     plugin: key,
     runner: spec.runner,
-    command: commandOf(spec, host.runtime.root).map(atHome),
-    folder,
+    command: commandOf(spec, host.runtime.root).map((part) => atSource(spec, part)),
+    folder: spec.source,
     environment: childEnvironment(spec, workFolderOf(host.options.stateFolder, spec), process.env),
-    bundle: { name: spec.bundle, version: bundle?.version ?? spec.bundleVersion },
+    bundle: { name: spec.bundle, version: spec.bundleVersion },
     config: host.mask(host.configOf(spec)) as Record<string, unknown>,
   };
 }

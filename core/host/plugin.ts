@@ -196,8 +196,11 @@ export class Plugin {
     await this.#ensure();
   }
 
-  /** Ends it: calls that run may finish within the grace time, calls that wait are refused. */
-  async stop(reason: string): Promise<void> {
+  /**
+   * Ends it: calls that wait are refused, calls that run may finish.
+   * @param patienceMs how long they may take; by default as long as those of a version that was replaced
+   */
+  async stop(reason: string, patienceMs = drainMs): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#restart);
     clearTimeout(this.#forget);
@@ -206,7 +209,7 @@ export class Plugin {
     this.#live = undefined;
     this.#setState({ at: 'stopped', reason });
     this.#queue.refuse(new PluginError('GONE', `${this.name} stopped: ${reason}`));
-    if (live) await this.#drain(live);
+    if (live) await this.#drain(live, patienceMs);
     await this.declarations.close();
   }
 
@@ -466,9 +469,9 @@ export class Plugin {
     }
   }
 
-  async #drain(live: Live): Promise<void> {
+  async #drain(live: Live, patienceMs = drainMs): Promise<void> {
     live.current = false;
-    await quiet(live, drainMs, () => live.inFlight + live.deliveries === 0);
+    await quiet(live, patienceMs, () => live.inFlight + live.deliveries === 0);
     await this.#end(live, 'replaced');
   }
 

@@ -25,6 +25,8 @@ export interface PluginSpec {
   readonly bundleVersion: string;
   /** Folder that the plugin runs in. */
   readonly folder: string;
+  /** Folder that its author knows: the same, unless it runs from a copy. */
+  readonly source: string;
   readonly kind: string;
   /** Of its kind, as this version of its bundle knows it. */
   readonly contract: Contract | undefined;
@@ -53,6 +55,7 @@ const defaults = { concurrency: 64, oneshotConcurrency: 8, queue: 256, idleMs: 3
 export interface SpecSource {
   readonly manifest: Manifest;
   readonly folder: string;
+  readonly source: string;
   readonly digest: string;
   readonly resources: ReadonlyMap<string, unknown>;
 }
@@ -68,6 +71,7 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
     bundle: manifest.bundle,
     bundleVersion: manifest.version,
     folder,
+    source: source.source,
     kind: entry.kind,
     contract,
     name: entry.name,
@@ -99,7 +103,7 @@ export function createSpec(source: SpecSource, entry: PluginEntry, contract: Con
 export function programSpec(name: string, needs: Needs, moduleUrl: string, configKeys: readonly string[]): PluginSpec {
   const manifest: Manifest = { bundle: name, version: '0', plugins: [{ kind: 'program', name, runner: 'inline', needs }] };
   const [entry] = manifest.plugins;
-  const source = { manifest, folder: process.cwd(), digest: '', resources: new Map() };
+  const source = { manifest, folder: process.cwd(), source: process.cwd(), digest: '', resources: new Map() };
   return { ...createSpec(source, entry, undefined), moduleUrl, configKeys };
 }
 
@@ -107,6 +111,11 @@ export function programSpec(name: string, needs: Needs, moduleUrl: string, confi
 export function commandOf({ command, moduleUrl }: PluginSpec, root: string): readonly string[] {
   if (moduleUrl === undefined) return command;
   return [process.execPath, join(root, 'core/sdk/typescript/run.js'), fileURLToPath(moduleUrl)];
+}
+
+/** What is said of files of the folder that a plugin runs in, said of those that its author knows. */
+export function atSource({ folder, source }: PluginSpec, text: string): string {
+  return folder === source ? text : text.replaceAll(folder, source);
 }
 
 /** `./x` is inside the bundle; anything else is left to PATH. */

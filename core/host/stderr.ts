@@ -8,10 +8,11 @@ const maxLogLineBytes = 64 * 1024;
 const kept = 20;
 const levels: ReadonlySet<string> = new Set<LogLevel>(['debug', 'info', 'warn', 'error']);
 
-/** Logs each line; returns the last ones, for the explanation of a failed start. */
-export function logStderr(stream: Readable, log: HostLog): readonly string[] {
+/** Logs each line, reworded; returns the last ones, for the explanation of a failed start. */
+export function logStderr(stream: Readable, log: HostLog, reword: (line: string) => string): readonly string[] {
   const last: string[] = [];
-  const onLine = (line: string) => {
+  const onLine = (said: string) => {
+    const line = reword(said);
     last.push(line);
     if (last.length > kept) last.shift();
     logLine(line, log);

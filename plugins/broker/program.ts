@@ -1,13 +1,13 @@
 // Where the nats-server program is.
 
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 
 /** `NATS_SERVER`, then PATH, then the distribution's own `.tools`. @throws PluginError that says what to do */
 export function findNatsServer(environment: NodeJS.ProcessEnv, distribution: string): string {
   const candidates = [
-    ...(environment.NATS_SERVER ? [environment.NATS_SERVER] : []),
+    ...(environment.NATS_SERVER ? [resolve(environment.NATS_SERVER)] : []),
     ...(environment.PATH ?? '').split(delimiter).map((folder) => join(folder, 'nats-server')),
     join(distribution, '../.tools/nats-server'),
   ];

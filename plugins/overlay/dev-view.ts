@@ -1,6 +1,6 @@
 // What `plugin dev` shows: of the log and the calls of a node those that concern one bundle.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse } from 'yaml';
 
@@ -53,7 +53,7 @@ export class DevView {
   #bundle: DevBundle;
 
   constructor(folder: string, options: DevViewOptions) {
-    this.#folder = folder;
+    this.#folder = realpathSync(folder);
     this.#options = options;
     this.#bundle = readBundle(folder);
   }
@@ -80,7 +80,7 @@ export class DevView {
     this.#show(
       clock(new Date(time)),
       'log',
-      `${level.padEnd(5)} ${atHome(msg)}${fields}`,
+      `${level.padEnd(5)} ${msg.replaceAll(`${this.#folder}/`, './')}${fields}`,
       { error: red, warn: yellow, debug: dim }[level],
     );
   }
@@ -159,11 +159,6 @@ function read(file: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** It runs from a copy; its author knows the files by their own place. */
-function atHome(text: string): string {
-  return text.replaceAll(/\/[^\s"']*\/bundles\/[^/\s]+\/[0-9a-f]{16}\//g, './');
 }
 
 function clock(time: Date): string {

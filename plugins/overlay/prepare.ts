@@ -33,6 +33,12 @@ const machines: readonly Machine[] = [
   { name: 'lab1.example.net', classes: ['role::lab'], facts: facts('Debian', '12', 2, 'valletta', 'staging') },
 ];
 
+/** Actions of agents that change the machine, as far as they only look. */
+const harmless: Readonly<Record<string, string>> = {
+  package: 'status count md5 checkupdates apt_checkupdates yum_checkupdates',
+  service: 'status',
+};
+
 function facts(family: string, release: string, cpus: number, site: string, environment: string): Machine['facts'] {
   return { os: { family, release: { major: release } }, cpus, site, environment };
 }
@@ -123,6 +129,9 @@ async function writeNode(
   write(join(own, 'policies/default.policy'), ['policy default deny', `allow\tchoria=${operator}\t*\t*\t*`]);
   // The action `users` is left out on purpose: the show has one request denied.
   write(join(own, 'policies/host.policy'), ['policy default deny', `allow\tchoria=${operator}\tdisks load processes\t*\t*`]);
+  // All nodes are this one machine, whose packages and services are no playground.
+  for (const [agent, actions] of Object.entries(harmless))
+    write(join(own, `policies/${agent}.policy`), ['policy default deny', `allow\tchoria=${operator}\t${actions}\t*\t*`]);
   const configFile = write(join(own, 'server.conf'), [
     ...security(files),
     `identity = ${name}`,
