@@ -13,6 +13,8 @@ export const defaultTimeout = 10;
 
 const displays = ['ok', 'failed', 'always'] as const;
 const namedValidators: readonly string[] = ['shellsafe', 'ipv4address', 'ipv6address', 'ipaddress'];
+/** Validators that published agents brought along for themselves: nobody else checks them, and nobody expects it. */
+const foreignValidators: readonly string[] = ['service_name'];
 
 /** @throws DdlError naming the field */
 export function readDdl(value: unknown, origin: string): AgentDDL {
@@ -53,6 +55,7 @@ function inputWarnings(what: string, { type, validation, maxlength, list }: Inpu
   if (type.toLowerCase() === 'list' && !list?.length) warnings.push(`${what} is a list without values, so that nothing fits`);
   if (type.toLowerCase() !== 'string' || !validation) return warnings;
   if (!maxlength) warnings.push(`${what} has no maxlength, so that its validation is not looked at`);
+  if (foreignValidators.includes(validation)) return warnings;
   if (/^[a-z]/.test(validation) && !namedValidators.includes(validation))
     warnings.push(
       `${what} has the validation '${validation}', which is no known name, so that everything fits; patterns begin with ^ or another character than a to z`,
