@@ -1,10 +1,10 @@
 // What compound filters may say on a node: names that every node has, and its data plugins as functions.
 
-import { Budget, compile, type Environment, type Program, type Type, type Value } from './expr/index.ts';
+import { Budget, compile, type Environment, ExprError, type Program, type Type, type Value } from './expr/index.ts';
 import { identical } from './expr/operators.ts';
 import { satisfies } from './expr/semver.ts';
 import { any, bool, bytes, fn, list, string, strings } from './expr/types.ts';
-import { NativeFunction, nilMap, TypedList } from './expr/values.ts';
+import { NativeFunction, nilMap, spell, TypedList } from './expr/values.ts';
 import { FactError, matchFact, parseFactString } from './fact-string.ts';
 import { lookup } from './facts.ts';
 import { matchAgent, matchClass, type NodeFacts } from './filter.ts';
@@ -47,11 +47,14 @@ function dataType({ takesQuery }: DataFunction): Type {
   return fn(takesQuery ? [string] : [], { kind: 'map', of: 'data', key: 'string', elem: any });
 }
 
+/** The names that are defined on a node. */
+export function compoundNames(data: readonly DataFunction[]): ReadonlyMap<string, Type> {
+  return new Map<string, Type>([...data.map((item) => [item.name, dataType(item)] as const), ...ownNames]);
+}
+
 /** @throws ExprError with the place of what is wrong */
 export function compileCompound(source: string, data: readonly DataFunction[]): Program {
-  const names = new Map<string, Type>(data.map((item) => [item.name, dataType(item)]));
-  for (const [name, type] of ownNames) names.set(name, type);
-  return compile(source, { names, expectBool: true });
+  return compile(source, { names: compoundNames(data), expectBool: true });
 }
 
 /** What the names of a node stand for. */
@@ -107,14 +110,9 @@ export function countCompound(
   return sum > 0;
 }
 
-/** The result of an expression, nil being false. */
+/** The result of an expression, nil being false. @throws ExprError */
 export function evaluateBool(program: Program, environment: Environment, budget: Budget, now: number): boolean {
   const value = program.evaluate(environment, { now, budget });
   if (typeof value === 'boolean' || value === null) return value === true;
-  throw new CompoundError(`'${program.source.slice(0, 80)}' gives neither true nor false`);
-}
-
-export class CompoundError extends Error {
-  override readonly name = 'CompoundError';
-  readonly code = 'COMPOUND';
+  throw new ExprError('EXPR_RUN', `the expression gave ${spell(value)}, and has to give true or false`);
 }

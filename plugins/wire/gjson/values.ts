@@ -1,5 +1,6 @@
 // What a path finds: values of JSON, and objects that a path made, whose keys have an order and may come twice.
 
+import { parseFloat64 } from '../go-numbers.ts';
 import { readEscapes, trim } from './path.ts';
 
 /** An object that a path made. */
@@ -58,8 +59,5 @@ function parseLoosely(text: string): unknown {
 
 /** What is no number counts as nought. */
 export function looseNumber(text: string): number {
-  const [, sign = '', rest = ''] = /^([+-]?)(.*)$/s.exec(text) ?? [];
-  const named = /^inf(inity)?$/i.test(rest) ? Number.POSITIVE_INFINITY : /^nan$/i.test(text) ? Number.NaN : undefined;
-  const value = named ?? (/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(rest) ? Number(rest) : 0);
-  return sign === '-' ? -value : value;
+  return parseFloat64(text) ?? 0;
 }

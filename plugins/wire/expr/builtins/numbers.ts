@@ -1,5 +1,6 @@
 // Built-ins for numbers: rounding, conversion, bits, and sums over lists.
 
+import { parseFloat64, parseInt64 } from '../../go-numbers.ts';
 import { type Budget, checkDepth } from '../limits.ts';
 import { compare } from '../operators.ts';
 import { any, float, int, isList, isUnknown, spellType, type Type } from '../types.ts';
@@ -22,10 +23,7 @@ export const numbers: Readonly<Record<string, Builtin>> = {
   floor: { check: oneOf(number, float), run: ([value]) => Math.floor(toFloat(value)) },
   round: { check: oneOf(number, float), run: ([value]) => round(toFloat(value)) },
   int: { check: oneOf([...number, 'string'], int), run: ([value]) => parseWhole(value) },
-  float: {
-    check: oneOf([...number, 'string'], float),
-    run: ([value]) => (typeof value === 'string' ? parseFloat64(value) : toFloat(value)),
-  },
+  float: { check: oneOf([...number, 'string'], float), run: ([value]) => parseNumber(value) },
   max: { check: aggregate, run: (args, { budget }) => extreme('max', args, (best, value) => compare(best, value) < 0, budget) },
   min: { check: aggregate, run: (args, { budget }) => extreme('min', args, (best, value) => compare(best, value) > 0, budget) },
   mean: {
@@ -64,31 +62,12 @@ function parseWhole(value: Value): bigint {
   if (value instanceof NamedNumber) return value.value;
   if (value instanceof Duration) return value.nanoseconds;
   if (typeof value !== 'string') return toInt(value);
-  if (!/^[+-]?\d+$/.test(value) || value.length > 64) return fail(`'${value.slice(0, 64)}' is no whole number`);
-  const parsed = BigInt(value.replace('+', ''));
-  return parsed === wrap(parsed) ? parsed : fail(`'${value}' does not fit into 64 bits`);
+  return parseInt64(value) ?? fail(`'${value.slice(0, 64)}' is no whole number of 64 bits`);
 }
 
-const special: Readonly<Record<string, number>> = {
-  inf: Number.POSITIVE_INFINITY,
-  infinity: Number.POSITIVE_INFINITY,
-  nan: Number.NaN,
-};
-
-function parseFloat64(text: string): number {
-  const [, sign = '', rest = ''] = /^([+-]?)(.*)$/s.exec(text) ?? [];
-  const named = Object.hasOwn(special, rest.toLowerCase()) ? special[rest.toLowerCase()] : undefined;
-  if (named !== undefined && !(sign !== '' && Number.isNaN(named))) return sign === '-' ? -named : named;
-  const hex = /^0x([\da-f]*)(?:\.([\da-f]*))?p([+-]?\d+)$/i.exec(rest);
-  if (hex && (hex[1] ?? '') + (hex[2] ?? '') !== '') {
-    const [, whole = '', fraction = '', exponent = '0'] = hex;
-    const value = Number.parseInt(whole + fraction, 16) * 2 ** (Number(exponent) - 4 * fraction.length);
-    return sign === '-' ? -value : value;
-  }
-  if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(rest)) return fail(`'${text.slice(0, 64)}' is no number`);
-  const value = Number(rest);
-  if (!Number.isFinite(value)) return fail(`'${text.slice(0, 64)}' is too large a number`);
-  return sign === '-' ? -value : value;
+function parseNumber(value: Value): number {
+  if (typeof value !== 'string') return toFloat(value);
+  return parseFloat64(value) ?? fail(`'${value.slice(0, 64)}' is no number`);
 }
 
 function aggregate(args: readonly Type[], name: string): Type | string {
