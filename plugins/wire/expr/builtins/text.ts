@@ -2,7 +2,7 @@
 
 import type { Budget } from '../limits.ts';
 import { bool, int, list, string, strings } from '../types.ts';
-import { fail, isAscii, itemsOf, TypedList, toIndex, type Value, wantText } from '../values.ts';
+import { fail, itemsOf, TypedList, toIndex, type Value, wantText } from '../values.ts';
 import { type Builtin, overloads } from './define.ts';
 
 const textToText = overloads([[string], string]);
@@ -37,11 +37,11 @@ export const text: Readonly<Record<string, Builtin>> = {
   },
   upper: {
     check: textToText,
-    run: ([value], { budget }) => byCharacter(wantText(value, 'upper'), (char) => char.toUpperCase(), budget),
+    run: ([value], { budget }) => byCharacter(wantText(value, 'upper'), upperOf, budget),
   },
   lower: {
     check: textToText,
-    run: ([value], { budget }) => byCharacter(wantText(value, 'lower'), (char) => char.toLowerCase(), budget),
+    run: ([value], { budget }) => byCharacter(wantText(value, 'lower'), lowerOf, budget),
   },
   split: splitter('split', (parts) => parts),
   splitAfter: splitter('splitAfter', (parts, separator) =>
@@ -104,14 +104,21 @@ function trimSet(whole: string, set: ReadonlySet<string>): string {
   return characters.slice(from, to).join('');
 }
 
-/** One character for one, as Go does; those that would become several stay. */
+/** One character for one, as Go does. */
 function byCharacter(whole: string, change: (char: string) => string, budget: Budget): string {
   budget.text(whole.length);
-  if (isAscii(whole)) return change(whole);
-  return Array.from(whole, (char) => {
-    const changed = change(char);
-    return [...changed].length === 1 ? changed : char;
-  }).join('');
+  return Array.from(whole, change).join('');
+}
+
+/** A capital of several letters is none. */
+function upperOf(char: string): string {
+  const upper = char.toUpperCase();
+  return [...upper].length === 1 ? upper : char;
+}
+
+/** Without the dot that JavaScript keeps of a Turkish İ. */
+function lowerOf(char: string): string {
+  return [...char.toLowerCase()][0] ?? char;
 }
 
 function splitter(name: string, finish: (parts: readonly string[], separator: string) => readonly string[]): Builtin {
