@@ -68,9 +68,13 @@ function foldCase(text: string): string {
   }).join('');
 }
 
+/** Instructions times characters: some tenths of a second. */
+const maxPatternSteps = 5_000_000;
+
 function matchPattern(actual: string, value: string): boolean {
   const pattern = compilePattern(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
   if (!pattern) throw new FactError(`${value} is not a valid pattern`);
+  if (pattern.size * actual.length > maxPatternSteps) throw new FactError(`${value} is too large a pattern for this fact`);
   return pattern.test(actual);
 }
 

@@ -9,8 +9,12 @@ export interface Pattern {
   readonly size: number;
 }
 
+/** What is longer takes too long to compile. */
+const maxSourceLength = 65_536;
+
 /** Compiles a pattern; undefined if it is not valid RE2. */
 export function compilePattern(source: string, { ignoreCase = false } = {}): Pattern | undefined {
+  if (source.length > maxSourceLength) return undefined;
   try {
     const compiled = RE2JS.compile(source, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
     return { test: (text) => compiled.test(text), size: compiled.programSize() };

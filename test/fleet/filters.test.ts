@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
-import { emptyFilter } from '../../plugins/wire/filter.ts';
+import { buildFilter, emptyFilter } from '../../plugins/wire/filter.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -165,6 +165,14 @@ describe('data plugins are functions', () => {
     expect(answered).toBeLessThan(at);
   });
 
+  test('a sliding window does not wait for those that answer long after the others', async () => {
+    const compound = "with('postgres') or sleepy() == nil";
+    const begun = performance.now();
+    const { answers } = await client.fleet.ping({ filter: buildFilter({ compound }), timeoutMs: 20_000, windowed: true });
+    expect(answers.map(({ sender }) => sender)).toEqual(['db.test']);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
   test('an old message does not get one to work', async () => {
     const crafter = await Crafter.of(fleet.authority, 'operator.mcollective');
     const connection = await fleet.connection();
@@ -284,7 +292,9 @@ describe('the command line', () => {
     async (...command) => {
       const { code, out, err } = await muster(...command, '-S', "with('apache') and fact('cores') = 8");
       expect([code, out]).toEqual([1, '']);
-      expect(err).toContain("'=' is not expected here (line 1, column 34)\n  with('apache') and fact('cores') = 8\n");
+      expect(err).toContain(
+        "'=' is not expected here; '==' compares (line 1, column 34)\n  with('apache') and fact('cores') = 8\n",
+      );
       expect(err).toMatch(/^ {35}\^$/m);
     },
   );

@@ -479,7 +479,9 @@ describe('expressions that fail', () => {
 
 test('an error shows the place', () => {
   const compileIt = () => compileCompound("with('apache') and\n  fact('country') = 'mt'", data);
-  expect(compileIt).toThrow("'=' is not expected here (line 2, column 19)\n    fact('country') = 'mt'\n                    ^");
+  expect(compileIt).toThrow(
+    "'=' is not expected here; '==' compares (line 2, column 19)\n    fact('country') = 'mt'\n                    ^",
+  );
 });
 
 test('an error while it runs shows the place, too', () => {

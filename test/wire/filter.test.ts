@@ -88,6 +88,15 @@ describe('a fact that is held against a filter', () => {
   );
 });
 
+test('patterns that would take too long are refused', () => {
+  const facts = { long: 'ab'.repeat(20_000) };
+  const begun = performance.now();
+  for (const value of ['(a?){500}a{500}(x|y)', 'a'.repeat(70_000)])
+    expect(() => matchFact(facts, { fact: 'long', operator: '=~', value })).toThrow(FactError);
+  expect(matchFact(facts, { fact: 'long', operator: '=~', value: '(a+)+c' })).toBe(false);
+  expect(performance.now() - begun).toBeLessThan(5_000);
+});
+
 describe('a filter fits a node', () => {
   test.each([
     ['nothing asked', {}, true],

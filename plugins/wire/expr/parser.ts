@@ -17,6 +17,12 @@ export function parse(source: string, isOverridden: (name: string) => boolean): 
   return new Parser(source, isOverridden).run();
 }
 
+/** What people mean by operators of other languages. */
+const meant: Readonly<Record<string, string>> = {
+  '=': "'==' compares",
+  '&': "write 'and'",
+};
+
 class Parser {
   readonly #source: string;
   readonly #isOverridden: (name: string) => boolean;
@@ -68,6 +74,7 @@ class Parser {
   #unexpected(wanted?: string): never {
     const { kind, value, at } = this.#current;
     const found = kind === 'end' ? 'the expression ends here' : `'${value}' is not expected here`;
+    if (kind === 'operator' && Object.hasOwn(meant, value)) this.#fail(`${found}; ${meant[value]}`, at);
     this.#fail(wanted === undefined ? found : `${found}, ${wanted} is missing`, at);
   }
 
