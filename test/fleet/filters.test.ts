@@ -138,6 +138,14 @@ describe('data plugins are functions', () => {
     expect(questions().slice(-3)).toEqual(['one', 'two', 'three']);
   });
 
+  test('more questions than a filter may ask are no match', async () => {
+    const names = Array.from(
+      { length: 40 },
+      (_none, index) => `'${String.fromCharCode(97 + (index % 26)).repeat(2 + index / 26)}'`,
+    );
+    expect(await find(`all([${names}], unit(#).state == 'running')`, 3_000)).toEqual([]);
+  });
+
   test('what is decided before is not asked', async () => {
     expect(await find("with('apache') or unit('unasked').state == 'running'")).toEqual(['web.test']);
     expect(await find("with('nginx') and unit('unasked').state == 'running'")).toEqual([]);

@@ -64,7 +64,7 @@ export function compile(root: Node): Code {
   return new Compiler().code(root);
 }
 
-export class Compiler {
+class Compiler {
   readonly #done = new Map<Node, Code>();
   /** Chains around the node: without one, `?.` is a plain dot. */
   #chains = 0;
@@ -140,7 +140,7 @@ export class Compiler {
       case '??':
         return (frame) => {
           const value = left(frame);
-          return value === cut || isNil(value) ? right(frame) : value;
+          return isNil(value) ? right(frame) : value;
         };
       case 'matches':
         return matches(node, left, right);

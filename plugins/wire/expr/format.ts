@@ -16,6 +16,9 @@ import {
   type Value,
 } from './values.ts';
 
+/** Time zones are slow to ask for. */
+const timeSteps = 512;
+
 /** What `string()` gives. */
 export function toText(value: Value, budget: Budget, depth = 0): string {
   checkDepth(depth);
@@ -33,6 +36,7 @@ export function toText(value: Value, budget: Budget, depth = 0): string {
       return joined(entries, 'map[', ' ', ']', pair, budget);
     }
     case 'time':
+      budget.spend(timeSteps);
       return formatTime(value as Time);
     case 'duration':
       return formatDuration(value as Duration);
@@ -110,6 +114,7 @@ export function toJson(value: Value, budget: Budget, depth = 0): string {
       return wrapIn(entries, '{', '}', ([key, item]) => `${quote(key)}: ${toJson(item, budget, depth + 1)}`);
     }
     case 'time':
+      budget.spend(timeSteps);
       return JSON.stringify(formatTime(value as Time, 'rfc3339'));
     case 'duration':
       return String((value as Duration).nanoseconds);

@@ -84,7 +84,7 @@ class Lexer {
     const start = this.#at;
     const text = this.#match(number);
     const next = String.fromCodePoint(this.#source.codePointAt(this.#at) ?? 0);
-    if (letter.test(next)) this.#fail(`'${text}${next}' is no number`, start);
+    if (letter.test(next)) this.#fail(`'${text.slice(0, 40)}${next}' is no number`, start);
     this.#push('number', start, text);
   }
 

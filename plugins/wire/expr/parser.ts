@@ -73,7 +73,7 @@ class Parser {
 
   #unexpected(wanted?: string): never {
     const { kind, value, at } = this.#current;
-    const found = kind === 'end' ? 'the expression ends here' : `'${value}' is not expected here`;
+    const found = kind === 'end' ? 'the expression ends here' : `'${value.slice(0, 40)}' is not expected here`;
     if (kind === 'operator' && Object.hasOwn(meant, value)) this.#fail(`${found}; ${meant[value]}`, at);
     this.#fail(wanted === undefined ? found : `${found}, ${wanted} is missing`, at);
   }
@@ -267,11 +267,13 @@ class Parser {
     if (/^0x|^(?!.*[.e])/.test(digits)) {
       const isValid = /^(0x[\da-f]+|0b[01]+|0o[0-7]+|\d+)$/.test(digits);
       const value = isValid ? BigInt(/^0\d/.test(digits) ? digits.replace(/^0+(?=.)/, '') : digits) : 0n;
-      if (!isValid || value > 0x7fff_ffff_ffff_ffffn) this.#fail(`'${text}' is no whole number that fits into 64 bits`, at);
+      if (!isValid || value > 0x7fff_ffff_ffff_ffffn)
+        this.#fail(`'${text.slice(0, 40)}' is no whole number that fits into 64 bits`, at);
       return value;
     }
     const value = Number(digits);
-    if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(digits) || !Number.isFinite(value)) this.#fail(`'${text}' is no number`, at);
+    if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(digits) || !Number.isFinite(value))
+      this.#fail(`'${text.slice(0, 40)}' is no number`, at);
     return value;
   }
 

@@ -3,7 +3,7 @@
 
 import { childrenOf, type Node, type NodeOf } from './ast.ts';
 import { ExprError } from './errors.ts';
-import { maxNodes } from './limits.ts';
+import { maxDepth, maxNodes } from './limits.ts';
 import { bool, float, int, string } from './types.ts';
 import { wrap } from './values.ts';
 
@@ -228,7 +228,14 @@ function label(node: Node): string {
 /** `sum([a, b])` is `a + b`, unless all of them are constants. */
 function sumOfList(node: Node): Node {
   const list = node.kind === 'builtin' && node.name === 'sum' && node.args.length === 1 ? node.args[0] : undefined;
-  if (list?.kind !== 'array' || list.nodes.length < 2 || list.nodes.every((item) => constant(item) !== undefined)) return node;
+  // A sum of very many would be nested too deep.
+  if (
+    list?.kind !== 'array' ||
+    list.nodes.length < 2 ||
+    list.nodes.length > maxDepth ||
+    list.nodes.every((item) => constant(item) !== undefined)
+  )
+    return node;
   return list.nodes.reduceRight((right, left) => ({
     kind: 'binary',
     operator: '+',

@@ -7,6 +7,9 @@ import { any, duration, string, type Type, time, zone } from '../types.ts';
 import { fail, kindOf, Time, type Value, wantText, Zone } from '../values.ts';
 import { type Builtin, overloads } from './define.ts';
 
+/** Time zones are slow to ask for, so that what does is to read the clock often. */
+const zoneSteps = 512;
+
 const typeNames: Readonly<Record<string, string>> = {
   list: 'array',
   bytes: 'array',
@@ -67,7 +70,8 @@ export const others: Readonly<Record<string, Builtin>> = {
       const rest = args[0]?.kind === 'zone' ? args.slice(1) : args;
       return args.length < 1 || rest.length > 3 ? `date takes a string, and perhaps a layout and a time zone` : time;
     },
-    run: (args) => {
+    run: (args, { budget }) => {
+      budget.spend(zoneSteps);
       const place = args[0] instanceof Zone ? args[0] : undefined;
       const [value, layout, name] = place ? args.slice(1) : args;
       return parseTime(
@@ -77,5 +81,11 @@ export const others: Readonly<Record<string, Builtin>> = {
       );
     },
   },
-  timezone: { check: overloads([[string], zone]), run: ([value]) => zoneOf(wantText(value, 'timezone')) },
+  timezone: {
+    check: overloads([[string], zone]),
+    run: ([value], { budget }) => {
+      budget.spend(zoneSteps);
+      return zoneOf(wantText(value, 'timezone'));
+    },
+  },
 };
