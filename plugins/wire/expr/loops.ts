@@ -3,7 +3,7 @@
 import type { NodeOf } from './ast.ts';
 import { isDescending, sorted } from './builtins/lists.ts';
 import type { Code, Frame, LoopState } from './evaluate.ts';
-import { add, hashable } from './operators.ts';
+import { add, keyIn } from './operators.ts';
 import { fail, itemsOf, kindOf, MapValue, nilList, sizeOf, spell, type Value, wantBool } from './values.ts';
 
 /** @param args the list, the predicate if there is one, and what may follow */
@@ -113,7 +113,9 @@ const bodies: Readonly<Record<string, (body: Body) => Value>> = {
   groupBy: (body) => {
     const groups = new Map<Value, Value[]>();
     each(body, 0, (value) => {
-      const key = hashable(value);
+      // Times are sought among all that there are.
+      if (typeof value === 'object') body.frame.budget.spend(groups.size);
+      const key = keyIn(groups, value);
       const group = groups.get(key);
       if (group) group.push(body.state.items[body.state.index]);
       else groups.set(key, [body.state.items[body.state.index]]);

@@ -183,19 +183,34 @@ export function isIn(needle: Value, hay: Value, budget: Budget): boolean {
 
 /** The value at a key; undefined if there is none. nil stands for the empty key. */
 export function find(map: Value, key: Value): Value {
-  if (map instanceof MapValue && map.key === 'any') return map.entries.get(hashable(key));
+  if (map instanceof MapValue && map.key === 'any') return map.entries.get(keyIn(map.entries, key));
   const name = isNil(key) ? '' : key;
   if (typeof name !== 'string') return fail(`keys of this object are strings, not ${spell(key)}`);
   if (map instanceof MapValue) return map.entries.get(name);
   return Object.hasOwn(map as object, name) ? ((map as Record<string, unknown>)[name] ?? null) : undefined;
 }
 
-/** A value as a key of an object with any keys. */
-export function hashable(key: Value): Value {
-  const kind = kindOf(key);
-  return kind === 'list' || kind === 'map' || kind === 'bytes' || kind === 'function'
-    ? fail(`${spell(key)} can't be a key`)
-    : (key ?? null);
+/** A value as a key of an object with any keys: the same time or duration is the same key. */
+export function keyIn(entries: ReadonlyMap<Value, Value>, key: Value): Value {
+  switch (kindOf(key)) {
+    case 'list':
+    case 'map':
+    case 'bytes':
+    case 'function':
+      return fail(`${spell(key)} can't be a key`);
+    case 'time':
+    case 'duration':
+    case 'month':
+    case 'weekday':
+      return [...entries.keys()].find((other) => kindOf(other) === kindOf(key) && number(other) === number(key)) ?? key;
+    default:
+      return key ?? null;
+  }
+}
+
+function number(value: Value): bigint | undefined {
+  if (value instanceof Time || value instanceof Duration) return value.nanoseconds;
+  return value instanceof NamedNumber ? value.value : undefined;
 }
 
 /** `a[i]` and `a.name`. */

@@ -1,7 +1,7 @@
 // Built-ins for lists and objects. Those that take a predicate are evaluated in `loops.ts`.
 
 import { type Budget, checkDepth } from '../limits.ts';
-import { compare, equal, fetch, find, hashable } from '../operators.ts';
+import { compare, equal, fetch, find, keyIn } from '../operators.ts';
 import { any, anyMap, elemOf, int, isList, isUnknown, list, spellType, string, strings, type Type } from '../types.ts';
 import {
   Duration,
@@ -69,16 +69,14 @@ export const collections: Readonly<Record<string, Builtin>> = {
     run: ([value], { budget }) => {
       const pairs = wantItems(value, 'fromPairs');
       budget.grow(pairs.length);
-      return new MapValue(
-        'any',
-        new Map(
-          pairs.map((pair) => {
-            const items = itemsOf(pair);
-            if (items?.length !== 2) return fail('fromPairs takes a list of pairs, each with a key and a value');
-            return [hashable(items[0]), items[1]];
-          }),
-        ),
-      );
+      const entries = new Map<Value, Value>();
+      for (const pair of pairs) {
+        const items = itemsOf(pair);
+        if (items?.length !== 2) return fail('fromPairs takes a list of pairs, each with a key and a value');
+        if (typeof items[0] === 'object') budget.spend(entries.size);
+        entries.set(keyIn(entries, items[0]), items[1]);
+      }
+      return new MapValue('any', entries);
     },
   },
   reverse: {
