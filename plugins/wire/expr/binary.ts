@@ -74,7 +74,7 @@ export function matches(node: NodeOf<'binary'>, left: Code, right: Code): Code {
   return (frame) => {
     const value = left(frame);
     const source = known ? '' : right(frame);
-    frame.budget.at = node.at;
+    frame.at = node.at;
     if (isNil(value) || isNil(source)) return false;
     const text = value instanceof Uint8Array ? Buffer.from(value).toString() : wantText(value, "'matches'");
     const pattern = known ?? compileWithin(wantText(source, "'matches'"), frame.budget);
@@ -100,13 +100,13 @@ export function membership({ left, right, at }: NodeOf<'binary'>, needle: Code, 
   if (!set)
     return (frame) => {
       const [wanted, whole] = [needle(frame), hay(frame)];
-      frame.budget.at = at;
+      frame.at = at;
       return isIn(wanted, whole, frame.budget);
     };
   const empty = kind === 'string' ? '' : 0n;
   return (frame) => {
     const value = needle(frame);
-    frame.budget.at = at;
+    frame.at = at;
     if (isNil(value)) return set.has(empty);
     return kindOf(value) === kind
       ? set.has(value)

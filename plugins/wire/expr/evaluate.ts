@@ -46,6 +46,8 @@ export class Frame implements Scene {
   readonly now: number;
   readonly environment: Environment;
   readonly variables = new Map<string, Value>();
+  /** Place of the node at work. */
+  at = 0;
   loop: LoopState | undefined;
 
   constructor(environment: Environment, { now, budget = new Budget() }: EvaluateOptions) {
@@ -122,7 +124,7 @@ class Compiler {
     if (operator === '+') return value;
     return (frame) => {
       const operand = value(frame);
-      frame.budget.at = at;
+      frame.at = at;
       return operator === '-' ? negate(operand) : !wantBool(operand, operator);
     };
   }
@@ -150,7 +152,7 @@ class Compiler {
         const operate = binaryOperator(node);
         return (frame) => {
           const [a, b] = [left(frame), right(frame)];
-          frame.budget.at = at;
+          frame.at = at;
           return operate(a, b, frame.budget);
         };
       }
@@ -177,7 +179,7 @@ class Compiler {
       const from = base(frame);
       if (from === cut || (ends && isNil(from))) return cut;
       const name = property(frame);
-      frame.budget.at = at;
+      frame.at = at;
       if (isEnvironment && typeof name === 'string') return frame.environment.get(name) ?? null;
       return (typeof name === 'string' && typeof from === 'object' && methodOf(from, name)) || fetch(from, name);
     };
@@ -190,7 +192,7 @@ class Compiler {
       const base = value(frame);
       if (base === cut) return cut;
       const [until, since] = [end?.(frame), start?.(frame)];
-      frame.budget.at = at;
+      frame.at = at;
       frame.budget.spend(1 + (typeof base === 'string' ? base.length / 8 : (itemsOf(base)?.length ?? 0)));
       return slice(base, since, until);
     };
@@ -204,7 +206,7 @@ class Compiler {
       const values = codes.map((code) => code(frame));
       const called = target(frame);
       if (called === cut) return cut;
-      frame.budget.at = at;
+      frame.at = at;
       if (!(called instanceof NativeFunction))
         return fail(isNil(called) ? `there is no function ${name}` : `${spell(called)} is no function`);
       frame.budget.spend(called.steps);
@@ -220,7 +222,7 @@ class Compiler {
     const { run } = builtin;
     return (frame) => {
       const values = args.map((code) => code(frame));
-      frame.budget.at = at;
+      frame.at = at;
       frame.budget.spend(1);
       return run(values, frame);
     };
@@ -245,7 +247,7 @@ class Compiler {
     const [test, whenTrue, whenFalse] = [this.code(condition), this.code(yes), this.code(no)];
     return (frame) => {
       const value = test(frame);
-      frame.budget.at = at;
+      frame.at = at;
       return wantBool(value, 'a condition') ? whenTrue(frame) : whenFalse(frame);
     };
   }
@@ -254,7 +256,7 @@ class Compiler {
     const codes = nodes.map((node) => this.code(node));
     return (frame) => {
       const items = codes.map((code) => code(frame));
-      frame.budget.at = at;
+      frame.at = at;
       frame.budget.grow(items.length);
       return items;
     };
@@ -267,7 +269,7 @@ class Compiler {
       frame.budget.grow(codes.length);
       for (const [key, value] of codes) {
         const [name, item] = [key(frame), value(frame)];
-        frame.budget.at = at;
+        frame.at = at;
         // Of equal keys the first counts.
         if (!entries.has(wantText(name, 'a key'))) entries.set(name, item);
       }
@@ -276,12 +278,12 @@ class Compiler {
   }
 }
 
-function wantLeft(value: Value, operator: string, at: number, { budget }: Frame): boolean {
+function wantLeft(value: Value, operator: string, at: number, frame: Frame): boolean {
   if (typeof value === 'boolean') {
-    budget.spend(1);
+    frame.budget.spend(1);
     return value;
   }
-  budget.at = at;
+  frame.at = at;
   return wantBool(value, `'${operator}'`);
 }
 
@@ -324,7 +326,7 @@ export function run(code: Code, source: string, environment: Environment, option
   try {
     return code(frame);
   } catch (error) {
-    if (error instanceof ExprError) throw new ExprError(error.code, error.message, { source, at: frame.budget.at });
+    if (error instanceof ExprError) throw new ExprError(error.code, error.message, { source, at: frame.at });
     if (error instanceof RangeError)
       throw new ExprError('EXPR_LIMIT', `the expression is too large to evaluate: ${error.message}`);
     throw error;

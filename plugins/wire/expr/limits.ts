@@ -16,8 +16,6 @@ const clockSteps = 2_048;
 
 /** What is left for a filter. It may take several evaluations, between which time passes that costs nothing. */
 export class Budget {
-  /** Place of the node at work. */
-  at = 0;
   #steps = maxSteps;
   #nextClock = maxSteps - clockSteps;
   #elements = 0;

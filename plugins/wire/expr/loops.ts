@@ -15,7 +15,7 @@ export function loop({ name, at, threshold, throws = false }: NodeOf<'builtin'>,
   const body = bodies[name];
   return (frame) => {
     const list = over(frame);
-    frame.budget.at = at;
+    frame.at = at;
     const state: LoopState = { items: elements(list, name, frame), index: 0, acc: null, around: frame.loop };
     frame.loop = state;
     try {

@@ -101,9 +101,9 @@ export function fromCivil(
 ): Time {
   const { year, month, day, hour, minute, second, nanosecond } = civil;
   const local = utcMs(year, month, day) / 1000 + hour * 3600 + minute * 60 + second;
-  const first = offsetOf(zone, local);
-  const second_ = offsetOf(zone, local - first);
-  return new Time(BigInt(local - second_) * perSecond + BigInt(nanosecond), zone);
+  // Told at the hour that it would be in UTC, the offset is right but near a change of it.
+  const offset = offsetOf(zone, local - offsetOf(zone, local));
+  return new Time(BigInt(local - offset) * perSecond + BigInt(nanosecond), zone);
 }
 
 /** Date.UTC takes years below 100 for those of the last century. */

@@ -91,7 +91,8 @@ export function isComparable(left: Type, right: Type): boolean {
   );
 }
 
-const spelled: Readonly<Record<string, string>> = {
+/** Kinds of types and values as people are told. */
+export const kindWords: Readonly<Record<Type['kind'], string>> = {
   unknown: 'something unknown',
   any: 'anything',
   nil: 'nil',
@@ -110,7 +111,6 @@ const spelled: Readonly<Record<string, string>> = {
   function: 'a function',
 };
 
-/** As people are told. */
 export function spellType(type: Type): string {
-  return type.kind === 'list' && type.of === 'string' ? 'a list of strings only' : (spelled[type.kind] ?? type.kind);
+  return type.kind === 'list' && type.of === 'string' ? 'a list of strings only' : kindWords[type.kind];
 }

@@ -2,7 +2,7 @@
 // float, as all numbers in facts are. What JSON has no form for: whole numbers are bigints, and the classes below.
 
 import { ExprError } from './errors.ts';
-import type { FunctionType } from './types.ts';
+import { type FunctionType, kindWords } from './types.ts';
 
 export type Value = unknown;
 
@@ -170,26 +170,9 @@ export function sizeOf(map: Value): number {
   return map instanceof MapValue ? map.entries.size : Object.keys(map as object).length;
 }
 
-const spelled: Readonly<Record<ValueKind, string>> = {
-  nil: 'nil',
-  bool: 'true or false',
-  int: 'a whole number',
-  float: 'a number',
-  string: 'a string',
-  bytes: 'bytes',
-  list: 'a list',
-  map: 'an object',
-  time: 'a time',
-  duration: 'a duration',
-  zone: 'a time zone',
-  month: 'a month',
-  weekday: 'a weekday',
-  function: 'a function',
-};
-
 /** As people are told. */
 export function spell(value: Value): string {
-  return spelled[kindOf(value)];
+  return kindWords[kindOf(value)];
 }
 
 export function fail(message: string): never {
