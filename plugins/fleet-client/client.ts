@@ -93,17 +93,18 @@ export class FleetClient {
     const replyTo = replySubject(collective, callerid, id);
     const answers: { sender: string; ms: number }[] = [];
     const windowed = options.windowed ?? this.config['plugin.choria.discovery.broadcast.windowed_timeout'];
+    const timeoutMs = options.timeoutMs ?? this.config.discovery_timeout * 1000;
     let sent = Number.POSITIVE_INFINITY;
     const collector = new Collector(this.#host, id, replyTo, ({ sender }) => {
       const ms = performance.now() - sent;
       answers.push({ sender, ms });
       options.onAnswer?.(sender, ms);
       if (answers.length === options.expect) collector.end();
-      else if (windowed) collector.endAfter(windowMs);
+      // The window slides with each answer, and not past the time for all of them.
+      else if (windowed) collector.endAfter(Math.min(windowMs, timeoutMs - ms));
     });
     try {
       await collector.open();
-      collector.endAfter(options.timeoutMs ?? this.config.discovery_timeout * 1000);
       const outgoing = {
         id,
         agent: 'discovery',
@@ -114,6 +115,8 @@ export class FleetClient {
         ttl: this.config.ttl,
       };
       const payload = await this.seal(outgoing);
+      // What it takes to connect and to sign is not taken from the nodes.
+      collector.endAfter(timeoutMs);
       sent = performance.now();
       await this.publish(broadcastSubject(collective, 'discovery'), payload);
       await collector.ended(options.signal);

@@ -1,7 +1,9 @@
 // One RPC request from its targets to its last reply: discovery, limit, batches, statistics.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ExprError } from '../wire/expr/index.ts';
 import { emptyFilter, type Filter, isEmptyFilter, withAgent } from '../wire/filter.ts';
+import { compileReplyFilter, type ReplyFilter } from '../wire/reply-filter.ts';
 import { newRequestId, type RpcReply, readRpcReply } from '../wire/rpc.ts';
 import { nodeSubject, replySubject, serviceSubject } from '../wire/subjects.ts';
 import type { FleetClient } from './client.ts';
@@ -11,10 +13,10 @@ import { limitTargets } from './limit.ts';
 
 export class RequestError extends Error {
   override readonly name = 'RequestError';
-  readonly code: 'NO_TARGETS' | 'FILTER_REQUIRED';
+  readonly code: 'NO_TARGETS' | 'FILTER_REQUIRED' | 'REPLY_FILTER';
 
-  constructor(code: RequestError['code'], message: string) {
-    super(message);
+  constructor(code: RequestError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
     this.code = code;
   }
 }
@@ -38,9 +40,12 @@ export interface RpcOptions {
   readonly timeoutMs?: number;
   /** Replies go to this subject and nobody waits for them here. */
   readonly replyTo?: string;
+  /** Expression that chooses replies, such as `ok() and data("load") > 2`. Others are counted, and left out of the result. */
+  readonly replyFilter?: string;
   readonly signal?: AbortSignal;
   readonly onDiscovered?: (discovered: Discovered, targets: readonly string[]) => void;
-  readonly onReply?: (reply: NodeReply) => void;
+  /** Told of each reply, and whether the filter chose it. */
+  readonly onReply?: (reply: NodeReply, chosen: boolean) => void;
 }
 
 export interface NodeReply extends RpcReply {
@@ -67,15 +72,19 @@ export interface RequestStatistics {
 }
 
 export interface RpcResult {
+  /** Those that the reply filter chose; without one, all. */
   readonly replies: readonly NodeReply[];
+  /** Of all replies. */
   readonly statistics: RequestStatistics;
+  /** Replies that the filter failed for, which are left out; and why the first of them did. */
+  readonly filterFailures: { readonly count: number; readonly reason: string };
 }
 
 const defaultAgentTimeout = 10;
 
 /**
  * Invokes an action and gathers the replies until every target has answered or the time is up.
- * @throws RequestError `NO_TARGETS`, `FILTER_REQUIRED`; LimitError; what the client throws; the signal's reason
+ * @throws RequestError `NO_TARGETS`, `FILTER_REQUIRED`, `REPLY_FILTER`; LimitError; what the client throws; the signal's reason
  */
 export async function callRpc(client: FleetClient, options: RpcOptions): Promise<RpcResult> {
   const request = new Request(client, options);
@@ -91,12 +100,16 @@ class Request {
   readonly #outstanding = new Set<string>();
   readonly #unexpected = new Set<string>();
   readonly #silent = new Set<string>();
+  readonly #chosen: NodeReply[] = [];
+  readonly #choose: ReplyFilter;
+  readonly #failures = { count: 0, reason: '' };
   #publishMs = 0;
   #ok = 0;
 
   constructor(client: FleetClient, options: RpcOptions) {
     this.#client = client;
     this.#options = options;
+    this.#choose = replyFilterOf(options.replyFilter);
     this.#collective = options.collective ?? client.mainCollective;
   }
 
@@ -112,7 +125,8 @@ class Request {
       if (first > 0) await sleep(batchSleepMs, undefined, signal && { signal });
       await this.#runBatch(payload, replyTo, found.targets.slice(first, first + Math.max(1, batchSize)));
     }
-    return { replies: this.#replies, statistics: this.#statistics(found, start, performance.now() - begun) };
+    const statistics = this.#statistics(found, start, performance.now() - begun);
+    return { replies: this.#chosen, statistics, filterFailures: this.#failures };
   }
 
   async #findTargets(): Promise<{ targets: readonly string[]; discovered: Discovered | undefined }> {
@@ -195,7 +209,20 @@ class Request {
     if (reply.statuscode === 0) this.#ok += 1;
     const received = { ...reply, sender, time: new Date() };
     this.#replies.push(received);
-    this.#options.onReply?.(received);
+    const chosen = this.#isChosen(received);
+    if (chosen) this.#chosen.push(received);
+    this.#options.onReply?.(received, chosen);
+  }
+
+  #isChosen(reply: NodeReply): boolean {
+    try {
+      return this.#choose(reply);
+    } catch (error) {
+      if (!(error instanceof ExprError)) throw error;
+      this.#failures.count += 1;
+      this.#failures.reason ||= error.message;
+      return false;
+    }
   }
 
   #timeoutMs(): number {
@@ -223,5 +250,14 @@ class Request {
       discoverMs: discovered?.ms ?? 0,
       start,
     };
+  }
+}
+
+function replyFilterOf(source: string | undefined): ReplyFilter {
+  if (source === undefined) return () => true;
+  try {
+    return compileReplyFilter(source);
+  } catch (error) {
+    throw new RequestError('REPLY_FILTER', `the reply filter can not be used: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import type { AnnouncedPlugin, Call, Host } from '../../core/sdk/typescript/index.ts';
+import type { DataFunction } from '../wire/compound.ts';
 import { type DataDDL, DdlError, defaultTimeout, readDataDdl } from '../wire/ddl.ts';
 import { checkQuery } from '../wire/ddl-input.ts';
 
@@ -11,6 +12,8 @@ const maxKept = 256;
 interface Kept {
   readonly answer: Promise<unknown>;
   readonly until: number;
+  /** What was answered, when it was. */
+  told?: { readonly data: unknown };
 }
 
 /** Those that the fleet server answers for itself. */
@@ -32,6 +35,7 @@ export class DataSources {
   readonly #host: Host;
   readonly #kept = new Map<string, Kept>();
   #sources: ReadonlyMap<string, DataDDL> = new Map();
+  #functions: readonly DataFunction[] = [];
 
   constructor(host: Host) {
     this.#host = host;
@@ -58,6 +62,12 @@ export class DataSources {
     }
     for (const key of this.#kept.keys()) if (!sources.has(key.slice(0, key.indexOf(' ')))) this.#kept.delete(key);
     this.#sources = sources;
+    this.#functions = [...sources].map(([name, { query }]) => ({ name, takesQuery: Boolean(query) }));
+  }
+
+  /** As filters call them; another list once they change. */
+  get functions(): readonly DataFunction[] {
+    return this.#functions;
   }
 
   has(source: string): boolean {
@@ -75,10 +85,22 @@ export class DataSources {
     if (kept && kept.until > now) return kept.answer;
     if (this.#kept.size >= maxKept) this.#kept.clear();
     const answer = this.#ask(source, query, (ddl.metadata.timeout || defaultTimeout) * 1000, call);
-    this.#kept.set(key, { answer, until: now + keepMs });
-    // A failure is nobody else's answer.
-    answer.catch(() => this.#kept.delete(key));
+    const fresh: Kept = { answer, until: now + keepMs };
+    this.#kept.set(key, fresh);
+    answer.then(
+      (data) => {
+        fresh.told = { data };
+      },
+      // A failure is nobody else's answer.
+      () => this.#kept.delete(key),
+    );
     return answer;
+  }
+
+  /** What was told a moment ago, and still counts. */
+  recall(source: string, query: string | undefined): { readonly data: unknown } | undefined {
+    const kept = this.#kept.get(`${source} ${query ?? ''}`);
+    return kept && kept.until > performance.now() ? kept.told : undefined;
   }
 
   async #ask(source: string, query: string | undefined, deadlineMs: number, call: Call | undefined): Promise<unknown> {

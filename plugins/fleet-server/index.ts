@@ -12,6 +12,7 @@ import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
+import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
@@ -90,7 +91,8 @@ class FleetServer {
       outcomes: this.#outcomes,
     };
     this.#builtin = { host, ...shared, data: this.#data, info };
-    this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, server: () => this.#server });
+    const expressions = new Expressions(host, this.#data);
+    this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, expressions, server: () => this.#server });
     await host.announce.set([...builtinAgents(), ...builtinData(), nodeFacts]);
     await host.plugins.watch('data', () => this.#data.refresh());
     await host.plugins.watch('agent', () => this.#agentsChanged());

@@ -19,6 +19,7 @@ import {
 import { mayReplyTo, nodeSubject } from '../wire/subjects.ts';
 import type { Agent, AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
+import type { Expressions, Verdict } from './expressions.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
 import type { Outcomes } from './outcomes.ts';
 import { OutputCheck } from './output-check.ts';
@@ -59,6 +60,7 @@ export interface PipelineParts {
   readonly files: NodeFiles;
   readonly ledger: Ledger;
   readonly outcomes: Outcomes;
+  readonly expressions: Expressions;
   /** URL of the broker that replies go through. */
   readonly server: () => string | undefined;
 }
@@ -125,7 +127,10 @@ export class Pipeline {
     const { request, transport } = opened;
     outcomes.counters.validated += 1;
     try {
-      if (!this.#isForUs(request, transport, subject)) return;
+      const fits = this.#fits(request, subject);
+      // Most filters are decided at once.
+      if (!(typeof fits === 'boolean' ? fits : await fits)) return;
+      if (!this.#isForUs(request, transport)) return;
       if (request.agent === 'discovery') await this.#answerPing(request, transport);
       else await this.#answerRpc(request, transport);
     } catch (error) {
@@ -134,19 +139,32 @@ export class Pipeline {
     }
   }
 
-  /** Filter, collective, age, replay, reply subject: where silence is the right answer. */
-  #isForUs(request: OpenedRequest, { replyTo }: Transport, subject: string): boolean {
-    const { identity, config, agents, files, outcomes, host } = this.#parts;
-    const { id, collective, time, ttl, digest } = request;
-    const filter = subject === nodeSubject(collective, identity) ? withoutAgent(request.filter, request.agent) : request.filter;
-    if (
-      !isEmptyFilter(filter) &&
-      !matchFilter(filter, { identity, agents: agents.names, classes: files.classes, facts: files.facts })
-    ) {
-      outcomes.counters.filtered += 1;
-      outcomes.tell(id, 'filtered', `its filter does not fit this node: ${JSON.stringify(filter)}`);
-      return false;
-    }
+  /** Whether the filter fits this node; a promise while data plugins are asked. */
+  #fits(request: OpenedRequest, subject: string): boolean | Promise<boolean> {
+    const { identity, agents, files, expressions } = this.#parts;
+    const filter =
+      subject === nodeSubject(request.collective, identity) ? withoutAgent(request.filter, request.agent) : request.filter;
+    if (isEmptyFilter(filter)) return true;
+    const node = { identity, agents: agents.names, classes: files.classes, facts: files.facts };
+    const verdict = matchFilter(filter, node, (compound) => expressions.match(compound, node));
+    if (typeof verdict === 'boolean') return this.#told(request, filter, { fits: verdict });
+    if ('fits' in verdict) return this.#told(request, filter, verdict);
+    // Whoever repeats an old message does not get data plugins to work.
+    return this.#isTimely(request) && verdict.decide().then((decided) => this.#told(request, filter, decided));
+  }
+
+  #told({ id }: OpenedRequest, filter: Filter, { fits, reason }: Verdict): boolean {
+    if (fits) return true;
+    const { outcomes } = this.#parts;
+    outcomes.counters.filtered += 1;
+    outcomes.tell(id, 'filtered', `its filter does not fit this node: ${reason ?? JSON.stringify(filter)}`);
+    return false;
+  }
+
+  /** Collective, age, replay, reply subject: where silence is the right answer. */
+  #isForUs(request: OpenedRequest, { replyTo }: Transport): boolean {
+    const { config, outcomes, host } = this.#parts;
+    const { id, collective, ttl, digest } = request;
     outcomes.counters.passed += 1;
     if (!config.collectives.includes(collective)) {
       outcomes.tell(
@@ -157,19 +175,8 @@ export class Pipeline {
       host.log.warn(`dropped request ${id} of ${request.caller}: this node is no member of the collective ${collective}`);
       return false;
     }
-    const now = Date.now();
-    if (!ageAllowed(Math.floor(now / 1000), time, ttl)) {
-      const age = Math.floor(now / 1000) - time;
-      outcomes.counters.ttlexpired += 1;
-      outcomes.tell(
-        id,
-        'expired',
-        `it was made ${age < 0 ? `${-age} s in the future` : `${age} s ago`}, its TTL is ${ttl} s; compare the clocks`,
-      );
-      host.log.warn(`dropped request ${id} of ${request.caller}: it was made ${age} s ago and lives for ${ttl} s`);
-      return false;
-    }
-    if (!this.#seen.admit(digest, now, 2 * ttl * 1000)) {
+    if (!this.#isTimely(request)) return false;
+    if (!this.#seen.admit(digest, Date.now(), 2 * ttl * 1000)) {
       outcomes.tell(id, 'replayed', 'the same signed message came a second time and was dropped');
       host.log.debug(`dropped request ${id} of ${request.caller}: the same signed message came before`);
       return false;
@@ -180,6 +187,21 @@ export class Pipeline {
       return false;
     }
     return true;
+  }
+
+  #isTimely({ id, caller, time, ttl }: OpenedRequest): boolean {
+    const { outcomes, host } = this.#parts;
+    const now = Math.floor(Date.now() / 1000);
+    if (ageAllowed(now, time, ttl)) return true;
+    const age = now - time;
+    outcomes.counters.ttlexpired += 1;
+    outcomes.tell(
+      id,
+      'expired',
+      `it was made ${age < 0 ? `${-age} s in the future` : `${age} s ago`}, its TTL is ${ttl} s; compare the clocks`,
+    );
+    host.log.warn(`dropped request ${id} of ${caller}: it was made ${age} s ago and lives for ${ttl} s`);
+    return false;
   }
 
   async #answerPing(request: OpenedRequest, transport: Transport): Promise<void> {

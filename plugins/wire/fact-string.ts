@@ -1,6 +1,7 @@
 // Fact filters as people write them (`os.family=Debian`), and the comparison of a fact with a filter, by Choria's rules.
 
 import { lookup } from './facts.ts';
+import { parseFloat64, parseInt64 } from './go-numbers.ts';
 import { compilePattern } from './regexp.ts';
 
 export interface FactFilter {
@@ -35,8 +36,9 @@ const truthy: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'Tru
 
 /** Whether the facts fit the filter. A fact that is not there fits nothing. @throws FactError */
 export function matchFact(facts: unknown, { fact, operator, value }: FactFilter): boolean {
-  if (!operators.has(operator)) throw new FactError(`unknown operator ${operator}`);
   const actual = lookup(facts, fact);
+  if (actual === undefined) return false;
+  if (!operators.has(operator)) throw new FactError(`unknown operator ${operator}`);
   switch (typeof actual) {
     case 'string':
       return matchString(actual, operator, value);
@@ -45,48 +47,75 @@ export function matchFact(facts: unknown, { fact, operator, value }: FactFilter)
     case 'boolean':
       return matchBoolean(actual, operator, value);
     default:
-      if (actual !== undefined && /[<>]/.test(operator)) throw new FactError(`${operator} can't compare ${fact}`);
+      if (/[<>]/.test(operator)) throw new FactError(`${operator} can't compare ${fact}`);
       return false;
   }
 }
 
 function matchString(actual: string, operator: string, value: string): boolean {
-  const [left, right] = [actual.toLowerCase(), value.toLowerCase()];
-  if (operator === '==') return left === right;
-  if (operator === '!=') return left !== right;
+  if (operator === '==') return foldCase(actual) === foldCase(value);
+  if (operator === '!=') return foldCase(actual) !== foldCase(value);
   if (operator === '=~') return matchPattern(actual, value);
-  return byOrder(Buffer.compare(Buffer.from(left), Buffer.from(right)), operator);
+  return byOrder(Buffer.compare(Buffer.from(actual.toLowerCase()), Buffer.from(value.toLowerCase())), operator);
 }
+
+/** Without case, letter by letter: one that becomes several stays what it is. */
+function foldCase(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.toLowerCase();
+  return Array.from(text, (char) => {
+    const upper = char.toUpperCase();
+    return ([...upper].length === 1 ? upper : char).toLowerCase();
+  }).join('');
+}
+
+/** Instructions times characters: some tenths of a second. */
+const maxPatternSteps = 5_000_000;
 
 function matchPattern(actual: string, value: string): boolean {
   const pattern = compilePattern(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
   if (!pattern) throw new FactError(`${value} is not a valid pattern`);
+  if (pattern.size * actual.length > maxPatternSteps) throw new FactError(`${value} is too large a pattern for this fact`);
   return pattern.test(actual);
 }
 
 function matchFloat(actual: number, operator: string, value: string): boolean {
-  if (operator === '=~') return matchPattern(actual.toFixed(4), value);
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value)) throw new FactError(`${value} is not a number`);
-  const wanted = Number(value);
+  if (operator === '=~') return matchPattern(fourDecimals(actual), value);
+  const wanted = parseFloat64(value);
+  if (wanted === undefined) throw new FactError(`${value} is not a number`);
   if (operator === '==') return actual === wanted;
   if (operator === '!=') return actual !== wanted;
   // With a dot, `>` is `>=` in every Choria server.
   return operator === '>' ? actual >= wanted : byOrder(actual - wanted, operator);
 }
 
+/** JavaScript writes large numbers with an exponent, although decimals were asked for. */
+function fourDecimals(value: number): string {
+  return Math.abs(value) < 1e21 ? value.toFixed(4) : `${BigInt(value)}.0000`;
+}
+
+const [leastInteger, largestInteger] = [-(2n ** 63n), 2n ** 63n - 1n];
+
 function matchInteger(actual: number, operator: string, value: string): boolean {
-  const cut = Math.trunc(actual);
+  const cut = toInteger(actual);
   if (operator === '=~') return matchPattern(String(cut), value);
   if (operator === '==') return String(cut) === value;
   if (operator === '!=') return String(cut) !== value;
-  if (!/^[+-]?\d+$/.test(value)) throw new FactError(`${value} is not a whole number`);
-  return byOrder(cut - Number(value), operator);
+  const wanted = parseInt64(value);
+  if (wanted === undefined) throw new FactError(`${value} is not a whole number`);
+  return byOrder(cut < wanted ? -1 : cut > wanted ? 1 : 0, operator);
+}
+
+/** Cut to a whole number of 64 bits. */
+function toInteger(value: number): bigint {
+  const cut = BigInt(Math.trunc(value));
+  return cut < leastInteger ? leastInteger : cut > largestInteger ? largestInteger : cut;
 }
 
 function matchBoolean(actual: boolean, operator: string, value: string): boolean {
   if (/[<>]/.test(operator)) throw new FactError(`${operator} can't compare true and false`);
   const wanted = truthy.has(operator === '==' ? value : value.toLowerCase());
-  if (!actual) return !truthy.has(operator === '!=' ? value : operator === '==' ? value : value.toLowerCase());
+  // `!=` on a false fact gives the answer of `==`, in every Choria server.
+  if (!actual) return !wanted;
   return operator === '!=' ? !wanted : wanted;
 }
 

@@ -86,14 +86,27 @@ export function isEmptyFilter(filter: Filter): boolean {
 }
 
 /**
- * Whether a node fits: identity, agent, class, fact, compound in this order, all that are given. Expressions are not
- * evaluated here, so a filter with one fits nobody.
+ * Whether a node fits: identity, agent, class, fact, expressions in this order, all that are given.
+ * @param matchCompound holds expressions against the node; it is called last, and only if there are any
  */
-export function matchFilter(filter: Filter, node: NodeFacts): boolean {
+export function matchFilter(filter: Filter, node: NodeFacts): boolean;
+export function matchFilter<T>(filter: Filter, node: NodeFacts, matchCompound: (compound: Filter['compound']) => T): boolean | T;
+export function matchFilter<T>(
+  filter: Filter,
+  node: NodeFacts,
+  matchCompound?: (compound: Filter['compound']) => T,
+): boolean | T {
   if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchWord(wanted, node.identity))) return false;
-  if (!(filter.agent ?? []).every((wanted) => node.agents.some((agent) => matchWord(wanted, agent)))) return false;
+  if (!(filter.agent ?? []).every((wanted) => matchAgent(wanted, node.agents))) return false;
   if (!filter.cf_class.every((wanted) => matchClass(wanted, node.classes))) return false;
-  return matchFacts(filter.fact, node.facts) && filter.compound.length === 0;
+  if (!matchFacts(filter.fact, node.facts)) return false;
+  if (filter.compound.length === 0) return true;
+  return matchCompound?.(filter.compound) ?? false;
+}
+
+/** Whether the node has an agent: its name, or a pattern. */
+export function matchAgent(wanted: string, agents: readonly string[]): boolean {
+  return agents.some((agent) => matchWord(wanted, agent));
 }
 
 /** Whether the node has a class: lower-cased filter against the name as it is, or a pattern without regard to case. */

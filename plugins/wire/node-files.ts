@@ -38,7 +38,7 @@ export class NodeFiles {
     const stamp = files.map(stampOf).join('|');
     if (stamp === this.#stamp) return;
     this.#stamp = stamp;
-    this.#facts = Object.assign({}, ...this.#factFiles.map((file) => this.#readFacts(file))) as Record<string, unknown>;
+    this.#facts = sortKeys(Object.assign({}, ...this.#factFiles.map((file) => this.#readFacts(file)))) as Record<string, unknown>;
     this.#classes = this.#classesFile === undefined ? [] : readClasses(this.#classesFile);
   }
 
@@ -53,6 +53,14 @@ export class NodeFiles {
     }
     return {};
   }
+}
+
+/** In the order that all Choria servers have them in: a wildcard in a path takes the first that fits. */
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([key, item]) => [key, sortKeys(item)]));
 }
 
 function stampOf(file: string): string {

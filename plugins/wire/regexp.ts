@@ -5,13 +5,19 @@ import { RE2JS } from 're2js';
 export interface Pattern {
   /** Whether the pattern is found anywhere in the text. */
   test(text: string): boolean;
+  /** Instructions; a test takes up to so many steps for each character. */
+  readonly size: number;
 }
+
+/** What is longer takes too long to compile. */
+const maxSourceLength = 65_536;
 
 /** Compiles a pattern; undefined if it is not valid RE2. */
 export function compilePattern(source: string, { ignoreCase = false } = {}): Pattern | undefined {
+  if (source.length > maxSourceLength) return undefined;
   try {
     const compiled = RE2JS.compile(source, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
-    return { test: (text) => compiled.test(text) };
+    return { test: (text) => compiled.test(text), size: compiled.programSize() };
   } catch {
     return undefined;
   }

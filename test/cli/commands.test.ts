@@ -232,6 +232,9 @@ describe('plugin doc', () => {
       /Action processes:[\s\S]*\$ muster req host processes \[limit=…\] \[pattern=…\][\s\S]*limit: How many to return\n {6}integer, optional, default 20/,
     );
     expect((await muster('plugin', 'doc', 'agent/host', '-m')).out).toMatch(/^# Agent host\n[\s\S]*\n## load\n/);
+    expect((await muster('plugin', 'doc', 'data/config_item')).out).toContain(
+      `$ muster find -S 'config_item("…").present != nil'`,
+    );
     expect(JSON.parse((await muster('plugin', 'doc', 'data/config_item', '--json')).out)).toMatchObject({
       metadata: { name: 'config_item' },
     });

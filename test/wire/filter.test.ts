@@ -68,17 +68,33 @@ describe('a fact that is held against a filter', () => {
     ['nets.#=2', true],
     ['volumes.#(name=="data").gb>100', true],
     ['dotted\\.key=yes', true],
+    ['spare!=tRuE', false],
+    ['racks<=9223372036854775807', true],
+    ['ratio>=0x1.4p1', true],
+    ['racks=7.0', true],
   ])('%s is %s', (text, expected) => {
     const filter = parseFactString(text);
     if (!filter) throw new Error(`${text} does not parse`);
     expect(matchFact(node.facts, filter)).toBe(expected);
   });
 
-  test.each(['live>1', 'racks>many', 'os>1'])('%s makes no sense', (text) => {
-    const filter = parseFactString(text);
-    if (!filter) throw new Error(`${text} does not parse`);
-    expect(() => matchFact(node.facts, filter)).toThrow(FactError);
-  });
+  test.each(['live>1', 'racks>many', 'os>1', 'racks<9223372036854775808', 'ratio>1.2.3', 'owner=~['])(
+    '%s makes no sense',
+    (text) => {
+      const filter = parseFactString(text);
+      if (!filter) throw new Error(`${text} does not parse`);
+      expect(() => matchFact(node.facts, filter)).toThrow(FactError);
+    },
+  );
+});
+
+test('patterns that would take too long are refused', () => {
+  const facts = { long: 'ab'.repeat(20_000) };
+  const begun = performance.now();
+  for (const value of ['(a?){500}a{500}(x|y)', 'a'.repeat(70_000)])
+    expect(() => matchFact(facts, { fact: 'long', operator: '=~', value })).toThrow(FactError);
+  expect(matchFact(facts, { fact: 'long', operator: '=~', value: '(a+)+c' })).toBe(false);
+  expect(performance.now() - begun).toBeLessThan(5_000);
 });
 
 describe('a filter fits a node', () => {
@@ -91,9 +107,19 @@ describe('a filter fits a node', () => {
     ['a class in another case, as a pattern', { classes: ['/^base$/'] }, true],
     ['words that are facts and classes', { combined: ['role::cache racks>3'] }, true],
     ['a comparison without sense beside one that fits', { facts: ['racks=7', 'live>1'] }, false],
-    ['an expression, which this version does not evaluate', { compound: 'true' }, false],
+    ['an expression that nobody evaluates', { compound: 'true' }, false],
   ] as const)('%s', (_what, flags, expected) => {
     expect(matchFilter(buildFilter(flags), node)).toBe(expected);
+  });
+
+  test('expressions come last, when all else fits', () => {
+    const seen: unknown[] = [];
+    const matchCompound = (compound: unknown) => seen.push(compound) > 0;
+    expect(matchFilter(buildFilter({ classes: ['nginx'], compound: 'true' }), node, matchCompound)).toBe(false);
+    expect(matchFilter(buildFilter({ agents: ['rpcutil'] }), node, matchCompound)).toBe(true);
+    expect(seen).toEqual([]);
+    expect(matchFilter(buildFilter({ agents: ['rpcutil'], compound: 'true' }), node, matchCompound)).toBe(true);
+    expect(seen).toEqual([[[{ expr: 'true' }]]]);
   });
 
   test('empty lists fit everybody', () => {

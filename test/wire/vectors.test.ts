@@ -1,13 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { compileCompound, countCompound, evaluateBool, nodeEnvironment, withFactBytes } from '../../plugins/wire/compound.ts';
+import { Budget, ExprError } from '../../plugins/wire/expr/index.ts';
 import { FactError, matchFact, parseFactString } from '../../plugins/wire/fact-string.ts';
 import { buildFilter, emptyFilter, type Filter, matchFilter, type NodeFacts } from '../../plugins/wire/filter.ts';
+import { compileReplyFilter, type FilteredReply } from '../../plugins/wire/reply-filter.ts';
 
 // Published conformance vectors, where a checkout has them beside it. The rules have cases of their own in filter.test.ts.
 const file = new URL('../../../shared/reference/vectors/filters.json', import.meta.url);
 const present = existsSync(file);
+interface Source {
+  readonly takes_query: boolean;
+  readonly results: Readonly<Record<string, object>>;
+}
+type Server = NodeFacts & { readonly data: Readonly<Record<string, Source>> };
 interface Vectors {
-  readonly servers: Readonly<Record<string, NodeFacts>>;
+  readonly servers: Readonly<Record<string, Server>>;
   readonly fact_parse: readonly { id: string; in: string; out?: object }[];
   readonly cli: readonly {
     id: string;
@@ -24,11 +32,22 @@ interface Vectors {
     match?: boolean;
     error?: unknown;
   }[];
-  readonly filter_match: readonly { id: string; server: string; filter: Partial<Filter>; match: boolean }[];
+  readonly filter_match: readonly { id: string; server: string; filter: Partial<Filter>; match: boolean; error?: boolean }[];
+  readonly expr: readonly { id: string; server: string; expr: string; match: boolean; error?: boolean }[];
+  readonly reply_filter: readonly { id: string; reply: Partial<FilteredReply>; expr: string; match: boolean; error?: boolean }[];
 }
-const none: Vectors = { servers: {}, fact_parse: [], cli: [], fact_match: [], filter_match: [] };
+const none: Vectors = { servers: {}, fact_parse: [], cli: [], fact_match: [], filter_match: [], expr: [], reply_filter: [] };
 const vectors: Vectors = present ? (JSON.parse(readFileSync(file, 'utf8')) as Vectors) : none;
-const nodeOf = (name: string): NodeFacts => vectors.servers[name] ?? { identity: '', agents: [], classes: [], facts: {} };
+const nodeOf = (name: string): Server => vectors.servers[name] ?? { identity: '', agents: [], classes: [], facts: {}, data: {} };
+
+/** Holds expressions against a server, whose data plugins tell what the vectors say. @throws ExprError */
+function matchCompound(server: Server, compound: Filter['compound']): boolean {
+  const data = Object.entries(server.data).map(([name, { takes_query }]) => ({ name, takesQuery: takes_query }));
+  const environment = nodeEnvironment(server, data, (name, query = '') => server.data[name]?.results[query] ?? null);
+  return countCompound(compound, (source) =>
+    evaluateBool(compileCompound(source, data), withFactBytes(environment, server), new Budget(), Date.now()),
+  );
+}
 
 test.skipIf(present)('the published vectors are not beside this checkout', () => undefined);
 
@@ -50,14 +69,24 @@ describe.runIf(present)('published filter vectors', () => {
     else expect(run()).toBe(match);
   });
 
-  // Expressions are not evaluated yet; filters without one are.
-  const plain = vectors.filter_match.filter(({ filter }) => (filter.compound ?? []).length === 0);
-  test.each(plain)('$id', ({ server, filter, match }) => {
-    expect(
-      matchFilter(
-        { ...emptyFilter, ...Object.fromEntries(Object.entries(filter).filter(([, list]) => list !== null)) },
-        nodeOf(server),
-      ),
-    ).toBe(match);
+  test.each(vectors.filter_match)('$id', ({ server, filter, match, error }) => {
+    const node = nodeOf(server);
+    const given = { ...emptyFilter, ...Object.fromEntries(Object.entries(filter).filter(([, list]) => list !== null)) };
+    const run = () => matchFilter(given, node, (compound) => matchCompound(node, compound));
+    if (error) expect(run).toThrow(ExprError);
+    else expect(run()).toBe(match);
+  });
+
+  test.each(vectors.expr)('$id', ({ server, expr, match, error }) => {
+    const run = () => matchCompound(nodeOf(server), [[{ expr }]]);
+    if (error) expect(run).toThrow(ExprError);
+    else expect(run()).toBe(match);
+  });
+
+  test.each(vectors.reply_filter)('$id', ({ reply, expr, match, error }) => {
+    const whole = { sender: '', statuscode: 0, statusmsg: '', data: {}, time: new Date(), ...reply };
+    const run = () => compileReplyFilter(expr)(whole);
+    if (error) expect(run).toThrow(ExprError);
+    else expect(run()).toBe(match);
   });
 });

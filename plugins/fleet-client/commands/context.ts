@@ -1,7 +1,8 @@
 // What every command is given: the client, its flags, the terminal.
 
 import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/index.ts';
-import { buildFilter, type Filter } from '../../wire/filter.ts';
+import { compileCompound } from '../../wire/compound.ts';
+import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
 import type { FleetClient } from '../client.ts';
 import type { DiscoverOptions } from '../discovery.ts';
 
@@ -43,6 +44,7 @@ export async function createContext(
 /** The filter that -F, -C, -A, -I, -W and -S make. @throws FilterError */
 export function filterOf(options: CommandOptions): Filter {
   const words = (name: string) => (options[name] ?? []) as readonly string[];
+  if (typeof options.select === 'string') checkExpression(options.select);
   return buildFilter({
     facts: words('wf'),
     classes: words('wc'),
@@ -51,6 +53,15 @@ export function filterOf(options: CommandOptions): Filter {
     combined: words('with'),
     ...(typeof options.select === 'string' && { compound: options.select }),
   });
+}
+
+/** Nodes are silent about an expression that makes no sense, so it is checked here. What is unknown may be their data plugins. */
+function checkExpression(source: string): void {
+  try {
+    compileCompound(source, []);
+  } catch (error) {
+    throw new FilterError(`the expression of -S can not be used: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /** The collective of -T; none if it was not given. */

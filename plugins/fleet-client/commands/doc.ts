@@ -71,8 +71,11 @@ function agentText({ metadata, actions }: AgentDDL, markdown: boolean): string {
 
 function dataText({ metadata, query, output }: DataDDL, markdown: boolean): string {
   const takes = query ? [inputText('query', query as InputItem, markdown)] : [`${markdown ? '' : '  '}It takes no query.`];
+  const [first = 'value'] = Object.keys(output);
+  const usage = `muster find -S '${metadata.name}(${query ? '"…"' : ''}).${first} != nil'`;
   return [
     head(`Data plugin ${metadata.name}`, metadata, markdown),
+    markdown ? `\`${usage}\`` : `    $ ${usage}`,
     title('Query', markdown),
     ...takes,
     title('Tells', markdown),

@@ -37,7 +37,7 @@ async function run(context: CommandContext): Promise<number> {
   const show = chooser((options.display as string | undefined) ?? action.display ?? 'failed');
   let targets: readonly string[] = [];
   lines?.discovering();
-  const { replies, statistics } = await callRpc(client, {
+  const { replies, statistics, filterFailures } = await callRpc(client, {
     agent,
     action: action.action,
     data,
@@ -51,18 +51,21 @@ async function run(context: CommandContext): Promise<number> {
     ...(typeof options.batchSleep === 'number' && { batchSleepMs: options.batchSleep * 1000 }),
     ...(typeof options.timeout === 'number' && { timeoutMs: options.timeout * 1000 }),
     ...(typeof options.replyTo === 'string' && { replyTo: options.replyTo }),
+    ...(typeof options.filterReplies === 'string' && { replyFilter: options.filterReplies }),
     signal,
     onDiscovered: (discovered, chosen) => {
       targets = chosen;
       lines?.discovered(discovered, chosen);
       progress.start(chosen.length);
     },
-    onReply: (reply) => {
-      lines?.reply(reply);
+    onReply: (reply, chosen) => {
+      if (chosen) lines?.reply(reply);
       progress.advance();
     },
   }).finally(() => progress.stop());
   await reportDuplicates(context, statistics.duplicates);
+  if (filterFailures.count > 0)
+    await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
   const outcome: Outcome = { agent, action, replies: options.sort ? sorted(replies) : replies, statistics, show, targets };
   if (typeof options.replyTo === 'string') await context.print(statistics.requestId);
   else if (lines) await lines.end(outcome);
