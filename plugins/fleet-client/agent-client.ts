@@ -25,6 +25,8 @@ export interface ActionOptions {
   readonly limitSeed?: number;
   /** Groups of nodes, one after the other. Default sleep: 1,000 ms. */
   readonly batch?: { readonly size: number; readonly sleepMs?: number };
+  /** Keeps the replies that an expression chooses, such as `ok() and data("load") > 2`; the others count in the statistics only. */
+  readonly replyFilter?: string;
   /** Ends the call; what was sent is not taken back. */
   readonly signal?: AbortSignal;
 }
@@ -105,7 +107,8 @@ export class ActionCall<Output, Summary extends string = never> implements Async
     const signals = this.#signal ? [this.#signal, this.#end.signal] : [this.#end.signal];
     const { replies, statistics } = await this.#send({
       signal: AbortSignal.any(signals),
-      onReply: (reply) => {
+      onReply: (reply, chosen) => {
+        if (!chosen) return;
         const complete = this.#complete(reply);
         for (const listener of this.#listeners) listener(complete);
       },
@@ -140,7 +143,19 @@ export class AgentClient {
     const { metadata } = this.#ddl;
     const action = findAction(this.#ddl, name);
     const data = completeInput(action, input as Readonly<Record<string, unknown>>);
-    const { filter, targets, nodesFile, collective, discoveryTimeoutMs, timeoutMs, limit, limitSeed, batch, signal } = options;
+    const {
+      filter,
+      targets,
+      nodesFile,
+      collective,
+      discoveryTimeoutMs,
+      timeoutMs,
+      limit,
+      limitSeed,
+      batch,
+      replyFilter,
+      signal,
+    } = options;
     const request: RpcOptions = {
       agent: metadata.name,
       action: name,
@@ -157,6 +172,7 @@ export class AgentClient {
       ...(timeoutMs !== undefined && { timeoutMs }),
       ...(limit !== undefined && { limit }),
       ...(limitSeed !== undefined && { limitSeed }),
+      ...(replyFilter !== undefined && { replyFilter }),
       ...(batch && { batchSize: batch.size }),
       ...(batch?.sleepMs !== undefined && { batchSleepMs: batch.sleepMs }),
     };

@@ -84,7 +84,7 @@ function render(context: CommandContext, outcome: Outcome): string {
 
 async function output({ options, print, tell }: CommandContext, text: string): Promise<void> {
   if (typeof options.outputFile !== 'string') {
-    await print(text);
+    if (text !== '') await print(text);
     return;
   }
   writeFileSync(options.outputFile, `${text}\n`);
