@@ -52,14 +52,8 @@ export function createProcesses(host: Host): Capability {
       throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
   };
 
-  const start = async (params: StartParams, caller: Caller): Promise<ChildProcess> => {
-    const { process: child, failure } = spawn(params);
-    if (child.pid === undefined) {
-      const { command, env } = params;
-      const problem = `${command[0]} could not be started: ${await failure}`;
-      throw new PluginError('UNAVAILABLE', await explainFailedStart({ command, path: env?.PATH ?? process.env.PATH, problem }));
-    }
-    host.runtime.guardian.guard(child.pid);
+  const keep = (child: ChildProcess, params: StartParams, caller: Caller): void => {
+    if (child.pid !== undefined) host.runtime.guardian.guard(child.pid);
     running.set(key(caller, params.id), child);
     const deliver = (method: string, fields: Record<string, unknown>) =>
       caller.plugin
@@ -76,7 +70,6 @@ export function createProcesses(host: Host): Capability {
       if (running.get(key(caller, params.id)) === child) running.delete(key(caller, params.id));
       void caller.plugin.declarations.undeclare('process', params.id).then(() => deliver('process/exit', { exitCode, signal }));
     });
-    return child;
   };
 
   return {
@@ -87,8 +80,10 @@ export function createProcesses(host: Host): Capability {
           throw notGranted(caller, 'may not lend the terminal to a process', 'terminal');
         let started: ChildProcess | undefined;
         await caller.declare('process', params.id, params, async () => {
-          started = await start(params, caller);
-          const child = started;
+          const { process: child, failure } = spawn(params);
+          if (child.pid === undefined) throw await notStarted(params, failure);
+          keep(child, params, caller);
+          started = child;
           return () =>
             climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
         });
@@ -145,6 +140,11 @@ function spawn({ command, cwd, env, output }: StartParams): Child {
     stdin: 'ignore',
     output: output === 'lines' ? 'pipe' : output === 'terminal' ? 'inherit' : 'ignore',
   });
+}
+
+async function notStarted({ command, env }: StartParams, failure: Child['failure']): Promise<PluginError> {
+  const problem = `${command[0]} could not be started: ${await failure}`;
+  return new PluginError('UNAVAILABLE', await explainFailedStart({ command, path: env?.PATH ?? process.env.PATH, problem }));
 }
 
 /** @throws PluginError that says why the program could not be started, or the error as it is */

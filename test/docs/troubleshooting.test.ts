@@ -277,7 +277,7 @@ describe('a message that was provoked is found on the page', () => {
 
   test('of what a plugin may not ask, and of what it printed', async () => {
     const host = await hostWith((folder) =>
-      echoPlugin(folder, { needs: '{ process: [sleep] }', prelude: "console.log('hello');" }),
+      echoPlugin(folder, { needs: '{ process: [absent-program] }', prelude: "console.log('hello');" }),
     );
     const ask = async (method: string, params: object) =>
       ((await call(host, 'echo/ask', { method, params })) as { error: { message: string } }).error.message;
@@ -286,6 +286,9 @@ describe('a message that was provoked is found on the page', () => {
     );
     expect(headingFor(await ask('process/start', { id: 'p', command: ['cat'] }))).toBe(
       '… may not start …; bundle.yaml would need `needs: {process: […]}`',
+    );
+    expect(headingFor(await ask('process/start', { id: 'p', command: ['absent-program'] }))).toBe(
+      '… is not on PATH (…); try: install …, or correct `command:` in bundle.yaml',
     );
     expect(headingFor(await ask('plugins/list', { kind: 'agent' }))).toBe(
       '… may not use plugins of kind …; bundle.yaml would need `needs: {plugins: […]}`',
