@@ -298,12 +298,7 @@ export class Plugin {
 
   async #startCurrent(deadlineMs: number): Promise<Live> {
     const state = this.#state;
-    if (state.at === 'quarantined') {
-      throw new PluginError(
-        'UNAVAILABLE',
-        `${this.name} is quarantined: ${state.reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
-      );
-    }
+    if (state.at === 'quarantined') throw this.#quarantined(state.reason);
     if (state.at === 'backoff') {
       const left = state.until - Date.now();
       if (left > Math.min(deadlineMs, worthWaitingMs))
@@ -454,7 +449,7 @@ export class Plugin {
         `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
       );
       void this.declarations.close();
-      this.#queue.refuse(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
+      this.#queue.refuse(this.#quarantined(reason));
       return;
     }
     this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
@@ -467,6 +462,13 @@ export class Plugin {
       clearTimeout(this.#forget);
       this.#forget = setTimeout(() => void this.declarations.close(), keepMs).unref();
     }
+  }
+
+  #quarantined(reason: string): PluginError {
+    return new PluginError(
+      'UNAVAILABLE',
+      `${this.name} is quarantined: ${reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
+    );
   }
 
   async #drain(live: Live, patienceMs = drainMs): Promise<void> {

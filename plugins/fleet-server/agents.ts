@@ -66,6 +66,7 @@ function readAgentDdl(resources: Params, origin: string, name: string): AgentDDL
   if (resources.ddl === undefined)
     throw new DdlError(`${origin} hands out no DDL; bundle.yaml needs \`resources: {ddl: ./${name}.json}\``);
   const ddl = readDdl(resources.ddl, `the DDL of ${origin}`);
-  if (ddl.metadata.name !== name) throw new DdlError(`the DDL of ${origin} is that of ${ddl.metadata.name}`);
+  if (ddl.metadata.name !== name)
+    throw new DdlError(`the DDL of ${origin} is that of ${ddl.metadata.name}; its metadata.name has to be ${name}`);
   return ddl;
 }
