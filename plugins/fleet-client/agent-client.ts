@@ -5,7 +5,8 @@ import { completeInput } from '../wire/ddl-input.ts';
 import { buildFilter, type FilterFlags } from '../wire/filter.ts';
 import { type Aggregated, aggregate } from './aggregate.ts';
 import type { FleetClient } from './client.ts';
-import { callRpc, type NodeReply, type RequestStatistics, type RpcOptions } from './request.ts';
+import type { NodeReply, RequestStatistics, RpcOptions } from './options.ts';
+import { callRpc } from './request.ts';
 
 /** Who is asked, and how. Without `filter`, `targets` and `nodesFile`: all nodes that have the agent. */
 export interface ActionOptions {

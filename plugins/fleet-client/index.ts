@@ -6,4 +6,5 @@ export { type Aggregated, aggregate } from './aggregate.ts';
 export { clientNeeds, FleetClient, type PingOptions, type PingResult, type Who } from './client.ts';
 export { findDdl } from './ddls.ts';
 export { type Discovered, type DiscoverOptions, discover } from './discovery.ts';
-export { callRpc, type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './request.ts';
+export { type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './options.ts';
+export { callRpc } from './request.ts';

@@ -3,7 +3,7 @@
 import { withOutputDefaults } from '../../wire/ddl.ts';
 import { aggregate } from '../aggregate.ts';
 import type { Discovered } from '../discovery.ts';
-import type { NodeReply, RequestStatistics } from '../request.ts';
+import type { NodeReply, RequestStatistics } from '../options.ts';
 import { type CommandContext, toJson } from './context.ts';
 import type { Outcome } from './req-text.ts';
 

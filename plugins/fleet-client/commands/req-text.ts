@@ -4,7 +4,7 @@ import type { ActionItem } from '../../wire/ddl.ts';
 import { statusLabels } from '../../wire/rpc.ts';
 import { plainTable } from '../../wire/table.ts';
 import { aggregate } from '../aggregate.ts';
-import type { NodeReply, RequestStatistics } from '../request.ts';
+import type { NodeReply, RequestStatistics } from '../options.ts';
 import { spellMs } from './context.ts';
 
 export interface Outcome {

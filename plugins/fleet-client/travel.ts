@@ -1,0 +1,16 @@
+// The part of a filter that travels in the message. Nodes hold it against themselves once more, and policies that require a
+// filter see that there is one.
+
+import type { Filter } from '../wire/filter.ts';
+
+/** Names that are asked of PuppetDB or an inventory; a node would take them for its own name. */
+const forDiscoveryOnly = /^(pql|group):/;
+/** The message goes to every target, so a long list of names in it would be sent as often as it has names. */
+const maxIdentities = 64;
+
+export function travellingFilter(filter: Filter): Filter {
+  const { identity } = filter;
+  // One name fits or another: a part of the list would shut out nodes that the rest of it found.
+  const travels = identity.length <= maxIdentities && !identity.some((name) => forDiscoveryOnly.test(name));
+  return travels ? filter : { ...filter, identity: [] };
+}
