@@ -3,14 +3,19 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Aggregator } from '../../plugins/fleet-client/aggregate.ts';
+import { discover } from '../../plugins/fleet-client/discovery.ts';
 import { limitTargets } from '../../plugins/fleet-client/limit.ts';
 import type { RpcOptions } from '../../plugins/fleet-client/options.ts';
-import { buildFilter } from '../../plugins/wire/filter.ts';
+import { streamRpc } from '../../plugins/fleet-client/reply-call.ts';
+import { findAction, readDdl } from '../../plugins/wire/ddl.ts';
+import { buildFilter, emptyFilter } from '../../plugins/wire/filter.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
-import { type Heard, hear, scriptedNode } from '../support/scripted-node.ts';
+import { type Heard, hear, replyBytes, scriptedNode } from '../support/scripted-node.ts';
 
 let fleet: Fleet;
 let client: TestClient;
@@ -172,6 +177,128 @@ describe('batches', () => {
     });
     const { statistics } = await act(['late.test', 'next.test'], { batchSize: 1, batchSleepMs: 1 });
     expect(statistics).toMatchObject({ responses: 2, noResponses: [], unexpectedResponses: [] });
+  });
+});
+
+describe('replies that are read as they come', () => {
+  const flood = 1_000;
+  const floodedStream = (options: Partial<RpcOptions>) =>
+    streamRpc(client.fleet, {
+      agent: 'act',
+      action: 'act',
+      data: {},
+      targets: ['flood.test', 'nobody.test'],
+      timeoutMs: 500,
+      keepReplies: false,
+      ...options,
+    });
+
+  beforeAll(async () => {
+    await scriptedNode(nats, 'flood.test', ({ reply }) => {
+      for (let index = 0; index < flood; index += 1) reply({ index, text: 'x'.repeat(1_000) });
+    });
+  });
+
+  test('come as fast as they are read, all of them, in order, even those that were read after the time was up', async () => {
+    let taken = 0;
+    const call = floodedStream({
+      onReply: () => {
+        taken += 1;
+      },
+    });
+    const read: number[] = [];
+    for await (const { data } of call) {
+      if (read.length === 0) {
+        await setTimeout(1_000);
+        expect(taken).toBeLessThan(200);
+      }
+      read.push((data as { index: number }).index);
+    }
+    expect(read).toEqual(Array.from({ length: flood }, (_, index) => index));
+    const { replies, statistics } = await call.result();
+    expect(replies).toEqual([]);
+    expect(statistics).toMatchObject({ responses: flood, ok: flood });
+  });
+
+  test('that wait beyond the bound fail the call, which says so', async () => {
+    const read = async () => {
+      for await (const _reply of floodedStream({ maxWaitingBytes: 500_000 })) await setTimeout(20);
+    };
+    await expect(read()).rejects.toThrow(/replies are taken too slowly: \d+ with \d+ bytes wait, at most 500000 may/);
+  });
+
+  test('end the request when nobody reads on, and fail it when a listener fails', async () => {
+    const call = floodedStream({});
+    for await (const _reply of call) break;
+    await expect(call.result()).rejects.toThrow('nobody reads the replies any more');
+    const broken = floodedStream({
+      onReply: () => {
+        throw new Error('broken listener');
+      },
+    });
+    await expect(broken.result()).rejects.toThrow('broken listener');
+  });
+
+  test('are summarized one by one, in bounded memory', () => {
+    const output = (name: string) => ({ [name]: { description: name, display_as: name } });
+    const { metadata, actions } = JSON.parse(ddl('sums')) as { metadata: object; actions: object[] };
+    const aggregate = ['summary', 'average', 'chart'].map((name) => ({ function: name, args: [name] }));
+    const action = { ...actions[0], output: { ...output('summary'), ...output('average'), ...output('chart') }, aggregate };
+    const aggregator = new Aggregator(findAction(readDdl({ metadata, actions: [action] }, 'test'), 'act'));
+    const count = 200_000;
+    for (let index = 0; index < count; index += 1) aggregator.add({ summary: `v${index}`, average: index, chart: index });
+    const [average, chart, summary] = aggregator.results();
+    expect(average?.result).toEqual({ average: (count - 1) / 2 });
+    expect(chart?.lines).toHaveLength(16);
+    expect(Object.keys(summary?.result ?? {}).length).toBeLessThan(40_000);
+    expect(Object.values(summary?.result ?? {}).reduce((sum: number, value) => sum + Number(value), 0)).toBe(count);
+    expect(summary?.result['other values']).toBeGreaterThan(100_000);
+  });
+});
+
+describe('discovery', () => {
+  const collective = 'crowd';
+  /** Nodes that answer a broadcast after so many milliseconds each. */
+  async function crowd(answers: readonly (readonly [name: string, afterMs: number])[]): Promise<void> {
+    nats.subscribe(`${collective}.broadcast.agent.discovery`, {
+      max: 1,
+      callback: (_error, { data }) => {
+        const request = hear(nats, '', data, 1);
+        for (const [name, afterMs] of answers)
+          void setTimeout(afterMs).then(() => nats.publish(request.replyTo, replyBytes(request, name, {})));
+      },
+    });
+    await nats.flush();
+  }
+  const find = (timeoutMs: number, windowed = true) =>
+    discover(client.fleet, { filter: emptyFilter, collective, timeoutMs, windowed });
+
+  test('with a window ends soon after the last answer, however many there were before it', async () => {
+    const answers = [100, 300, 500, 700, 900].map((ms) => [`n${ms}.test`, ms] as const);
+    await crowd([...answers, ['tardy.test', 4_000]]);
+    const begun = performance.now();
+    const { nodes } = await find(30_000);
+    expect(nodes).toEqual(['n100.test', 'n300.test', 'n500.test', 'n700.test', 'n900.test']);
+    expect(performance.now() - begun).toBeGreaterThan(1_150);
+    expect(performance.now() - begun).toBeLessThan(4_000);
+  });
+
+  test('waits for the first answer as long as it was told to, and not longer', async () => {
+    await crowd([['first.test', 800]]);
+    expect((await find(20_000)).nodes).toEqual(['first.test']);
+    await crowd([]);
+    const begun = performance.now();
+    expect((await find(600)).nodes).toEqual([]);
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(600);
+  });
+
+  test('hears 20,000 nodes that answer at once, and tells of two with one name', async () => {
+    const many = Array.from({ length: 20_000 }, (_, index) => [`n${index}.test`, 0] as const);
+    await crowd([...many, ['n7.test', 0]]);
+    const { nodes, duplicates } = await find(20_000);
+    expect(nodes).toHaveLength(20_000);
+    expect(new Set(nodes).size).toBe(20_000);
+    expect(duplicates).toEqual(['n7.test']);
   });
 });
 

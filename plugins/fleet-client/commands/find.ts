@@ -1,7 +1,8 @@
 // `find`: the names of the nodes that a filter fits.
 
 import { discover } from '../discovery.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, spellMs, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, toJson } from './context.ts';
+import { spellMs } from './text.ts';
 
 export async function find(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;

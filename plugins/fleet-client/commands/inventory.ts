@@ -2,6 +2,7 @@
 
 import { callRpc } from '../request.ts';
 import { type CommandContext, collectiveOf, discoveryOf, toJson } from './context.ts';
+import { inColumns, prettyJson } from './text.ts';
 
 const agentTimeout = 2;
 
@@ -100,8 +101,8 @@ function report(identity: string, found: Inventory, statistics: Statistics, with
     '',
     ...rows.map(([name, value]) => `    ${name.padStart(23)}: ${value}`),
   ];
-  lines.push('', '  Agents:', '', list(found.agents), '', '  Tagged Classes:', '', list(found.classes));
-  if (found.data_plugins?.length) lines.push('', '  Data Plugins:', '', list(found.data_plugins));
+  lines.push('', '  Agents:', '', list(found.agents, 3), '', '  Tagged Classes:', '', list(found.classes, 2));
+  if (found.data_plugins?.length) lines.push('', '  Data Plugins:', '', list(found.data_plugins, 3));
   if (found.machines?.length)
     lines.push(
       '',
@@ -109,10 +110,10 @@ function report(identity: string, found: Inventory, statistics: Statistics, with
       '',
       ...found.machines.map(({ name, state, version }) => `    ${name} ${version} in state ${state}`),
     );
-  if (withFacts) lines.push('', '  Facts:', '', JSON.stringify(found.facts, null, 2).replace(/^/gm, '    '));
+  if (withFacts) lines.push('', '  Facts:', '', `    ${prettyJson(found.facts, '    ')}`);
   return lines.join('\n');
 }
 
-function list(names: readonly string[]): string {
-  return names.length === 0 ? '    none' : names.map((name) => `    ${name}`).join('\n');
+function list(names: readonly string[], columns: number): string {
+  return names.length === 0 ? '    none' : inColumns(names, columns);
 }
