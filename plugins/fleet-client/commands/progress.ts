@@ -9,7 +9,8 @@ export interface Progress {
   advance(): void;
   /** Takes the bar away, so that something else can be printed in its place; it comes back below. */
   clear(): Promise<void>;
-  stop(): void;
+  /** Leaves the bar as it is. */
+  stop(): Promise<void>;
 }
 
 const leastColumns = 35;
@@ -23,7 +24,7 @@ const nothing: Progress = {
   start: () => undefined,
   advance: () => undefined,
   clear: () => Promise.resolve(),
-  stop: () => undefined,
+  stop: () => Promise.resolve(),
 };
 
 /** Nothing for programs; one line where there is no room for a bar; else a bar with times and percent. */
@@ -48,6 +49,7 @@ export function createProgress(context: CommandContext, what: string): Progress 
     clearOnComplete: false,
     stopOnComplete: false,
     forceRedraw: true,
+    linewrap: true,
     fps: 10,
   });
   let [isShown, done, total] = [false, 0, 0];
@@ -61,10 +63,12 @@ export function createProgress(context: CommandContext, what: string): Progress 
       done += 1;
       bar.update(Math.min(done, total), payload());
     },
-    clear: () => (isShown ? write('\r\x1b[K') : Promise.resolve()),
-    stop: () => {
-      if (isShown) bar.stop();
+    clear: () => (isShown ? new Promise((resolve) => stream.write('\r\x1b[K', () => resolve())) : Promise.resolve()),
+    stop: async () => {
+      if (!isShown) return;
       isShown = false;
+      bar.stop();
+      await new Promise<void>((resolve) => stream.end(() => resolve()));
     },
   };
 }

@@ -60,7 +60,7 @@ async function run(context: CommandContext): Promise<number> {
         progress.advance();
         return chosen ? output.reply?.(reply, message) : undefined;
       },
-    }).finally(() => progress.stop());
+    }).finally(() => sink.flush().finally(() => progress.stop()));
     await reportDuplicates(context, statistics.duplicates);
     if (filterFailures.count > 0)
       await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
