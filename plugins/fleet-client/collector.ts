@@ -2,7 +2,7 @@
 // whoever is told of them takes them; what waits meanwhile is bounded.
 
 import { setImmediate as turn } from 'node:timers/promises';
-import type { BusMessage, Host } from '../../core/sdk/typescript/index.ts';
+import { type BusMessage, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 
 /** A reply that belongs to the request and whose hash is right. */
 export interface Received {
@@ -63,6 +63,7 @@ export class Collector {
   #arrived = 0;
   #read = 0;
   #reading = false;
+  #opened = false;
   #closed = false;
   #lastAt: number | undefined;
   #failure: Error | undefined;
@@ -81,6 +82,7 @@ export class Collector {
       (message) => this.#accept(message),
       (count) => this.#fail(new CollectError(`${count} replies were lost, since they came faster than this machine takes them`)),
     );
+    this.#opened = true;
   }
 
   /**
@@ -110,7 +112,7 @@ export class Collector {
   async close(): Promise<void> {
     this.#closed = true;
     this.#waiting = [];
-    await this.#options.host.bus.unsubscribe(`replies:${this.#options.id}`);
+    if (this.#opened) await this.#options.host.bus.unsubscribe(`replies:${this.#options.id}`);
   }
 
   /** Until replies were read, or so long. @throws what went wrong */
@@ -170,8 +172,9 @@ export class Collector {
       messages: batch.map(({ payload }) => ({ payload })),
     })) as { results: Unsealed[] };
     for (const [index, { payload, at }] of batch.entries()) {
+      if (this.#closed || this.#failure) return;
       const result = results[index];
-      if (this.#closed || this.#failure || !result) return;
+      if (!result) throw new PluginError('CONTRACT', `the security plugin opened ${results.length} of ${batch.length} replies`);
       if (!result.ok) this.#refuse(result.reason);
       else if (result.reply.id !== id) this.#refuse(`it answers the request ${result.reply.id}`);
       else {

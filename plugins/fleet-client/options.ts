@@ -115,5 +115,8 @@ export function checkOptions({ service, targets, discovery, replyTo, canary, ret
     refuse('replies that go elsewhere are not seen here; leave out the canary and the retries, or the reply subject');
   if (replyTo !== undefined && !/^[^\s*>.]+(\.[^\s*>.]+)*$/.test(replyTo))
     refuse(`replies can not go to '${replyTo}'; a reply subject has words with dots between, such as mcollective.reply.mine`);
-  if (batchSize !== undefined && !(batchSize >= 1)) refuse(`a batch of ${batchSize} nodes is none; give 1 or more`);
+  if (batchSize !== undefined && !(Number.isInteger(batchSize) && batchSize >= 1))
+    refuse(`a batch can not have ${batchSize} nodes; give a whole number, 1 or more`);
+  if (!(Number.isInteger(retries) && retries >= 0))
+    refuse(`nodes can not be asked again ${retries} times; give a whole number, 0 or more`);
 }

@@ -98,7 +98,7 @@ class Request {
       this.#collector = client.collect({
         id: this.#id,
         subject: this.#replyTo,
-        onReply: (reply) => this.#received(reply),
+        onReply: (reply, at) => this.#received(reply, at),
         ...(options.maxWaitingBytes !== undefined && { maxWaitingBytes: options.maxWaitingBytes }),
       });
   }
@@ -199,11 +199,11 @@ class Request {
     this.#publishMs += performance.now() - begun;
   }
 
-  #received(message: Received): Promise<void> | undefined {
+  #received(message: Received, at: number): Promise<void> | undefined {
     const { sender, body } = message;
     const admitted = this.#tally.admit(sender);
     if (admitted === 'repeated') return undefined;
-    const reply: NodeReply = { ...this.#read(body), sender, time: new Date() };
+    const reply: NodeReply = { ...this.#read(body), sender, time: new Date(Date.now() - (performance.now() - at)) };
     if (reply.statuscode === statusCodes.ok) {
       this.#tally.ok += 1;
       if (admitted === 'awaited') this.#awaitedOk += 1;

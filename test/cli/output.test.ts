@@ -191,12 +191,14 @@ Finished processing 2 / 2 hosts in TIME
   test('--table and --senders show who succeeded', async () => {
     expect((await muster(...getFact, '--table')).out).toMatch(/^Sender +Fact +Value *\n[ab]\.test +site +oslo/);
     expect((await muster(...getFact, '--senders')).out.trim().split('\n').sort()).toEqual(['a.test', 'b.test']);
+    expect((await muster(...getFact, '--senders', '--sort')).out).toBe('a.test\nb.test\n');
     expect(JSON.parse((await muster(...getFact, '--senders', '--json')).out).sort()).toEqual(['a.test', 'b.test']);
   });
 
   test('-o writes to a file, --display none shows no reply', async () => {
     const { out } = await muster(...getFact, '-o', 'result.txt', '--display', 'none');
     expect(out).toBe('');
+    expect((await muster(...getFact, '-o', 'no/such/folder')).err).toContain('no/such/folder can not be written');
     const written = readFileSync(join(fleet.folder, 'result.txt'), 'utf8');
     expect(written).toContain('Finished processing 2 / 2 hosts');
     expect(written).not.toContain('a.test');
@@ -211,7 +213,8 @@ Finished processing 2 / 2 hosts in TIME
   });
 
   test('names those that are silent', async () => {
-    const { out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5');
+    const { code, out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5', '--strict');
+    expect(code).toBe(2);
     expect(out).toMatch(/Finished processing 1 \/ 2 hosts[\s\S]*No Responses from: 1\n\n {4}c\.test\n/);
   });
 

@@ -355,7 +355,9 @@ describe('a request', () => {
     [{ service: true, retries: 1 }, /can not be asked again/],
     [{ replyTo: 'a.b', retries: 1 }, /are not seen here/],
     [{ replyTo: 'a b' }, /can not go to 'a b'/],
-    [{ batchSize: 0 }, /give 1 or more/],
+    [{ batchSize: 0 }, /can not have 0 nodes/],
+    [{ batchSize: 1.5 }, /can not have 1.5 nodes/],
+    [{ retries: -1 }, /asked again -1 times/],
     [{ targets: ['a.test'], canary: { share: 'some' } }, /could not parse canary 'some'/],
     [{ targets: ['a.test'], canary: { share: '1', success: '101%' } }, /could not parse canary success '101%'/],
   ] as const)('that makes no sense is refused: %j', async (options, reason) => {

@@ -38,9 +38,9 @@ export function jsonOutput(sink: Sink, agent: string, action: ActionItem): Outpu
   };
 }
 
-/** Names of those that succeeded, as they come, or as an array. */
-export function sendersOutput(sink: Sink, json: boolean): Output {
-  if (!json)
+/** Names of those that succeeded: as they come, sorted, or as an array. */
+export function sendersOutput(sink: Sink, { json, sort }: { json: boolean; sort: boolean }): Output {
+  if (!json && !sort)
     return {
       keepsReplies: false,
       reply: ({ statuscode, sender }) => (statuscode === statusCodes.ok ? sink.line(sender) : undefined),
@@ -49,8 +49,9 @@ export function sendersOutput(sink: Sink, json: boolean): Output {
   return {
     keepsReplies: true,
     end: async ({ replies }) => {
-      const succeeded = replies.filter(({ statuscode }) => statuscode === statusCodes.ok);
-      await sink.line(toJson(succeeded.map(({ sender }) => sender)));
+      const names = replies.filter(({ statuscode }) => statuscode === statusCodes.ok).map(({ sender }) => sender);
+      if (json) await sink.line(toJson(names));
+      else for (const name of names) await sink.line(name);
     },
   };
 }

@@ -96,7 +96,7 @@ function outputOf({ options, terminal }: CommandContext, sink: Sink, agent: stri
   if (typeof options.replyTo === 'string')
     return { keepsReplies: false, end: async ({ statistics }) => sink.line(statistics.requestId) };
   if (options.jsonl) return jsonLinesOutput(sink, action);
-  if (options.senders) return sendersOutput(sink, options.json === true);
+  if (options.senders) return sendersOutput(sink, { json: options.json === true, sort: options.sort === true });
   if (options.json) return jsonOutput(sink, agent, action);
   if (options.table) return tableOutput(sink, action);
   return textOutput(sink, action, {
@@ -109,14 +109,15 @@ function outputOf({ options, terminal }: CommandContext, sink: Sink, agent: stri
 
 async function exitCodeOf(
   { options, tell }: CommandContext,
-  { noResponses, failed, notAsked }: RequestStatistics,
+  { responses, noResponses, failed, notAsked }: RequestStatistics,
   canary: CanaryVerdict | undefined,
 ): Promise<number> {
   if (canary && !canary.passed) {
     await tell(`${canaryText(canary)}; ${notAsked.length} nodes were not asked`);
     return canaryExitCode;
   }
-  return options.strict && noResponses.length + failed > 0 ? strictExitCode : 0;
+  const complete = responses > 0 && noResponses.length + failed === 0;
+  return options.strict && !complete && options.replyTo === undefined ? strictExitCode : 0;
 }
 
 /** `key=value` words; the value may have further equal signs. @throws Error for a word without one */

@@ -19,7 +19,7 @@ export class Sink {
    */
   constructor({ options, host }: CommandContext, beforeWrite: () => Promise<void> = () => Promise.resolve()) {
     const { outputFile } = options;
-    const file = typeof outputFile === 'string' ? openSync(outputFile, 'w') : undefined;
+    const file = typeof outputFile === 'string' ? openToWrite(outputFile) : undefined;
     this.#file = file;
     this.#write = async (text) => {
       if (file !== undefined) {
@@ -56,5 +56,13 @@ export class Sink {
   async end(): Promise<void> {
     await this.flush();
     if (this.#file !== undefined) closeSync(this.#file);
+  }
+}
+
+function openToWrite(file: string): number {
+  try {
+    return openSync(file, 'w');
+  } catch (error) {
+    throw new Error(`${file} can not be written: ${(error as Error).message}`, { cause: error });
   }
 }
