@@ -1,5 +1,6 @@
 // The client of a fleet: one connection, over which requests are signed and sent and replies gathered.
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { emptyFilter, type Filter } from '../wire/filter.ts';
@@ -11,6 +12,8 @@ import type { ClientConfig } from './config.ts';
 const connection = 'client';
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
+/** Messages that are sent before the event loop turns, so that replies are heard meanwhile. */
+const sentAtOnce = 256;
 
 export interface Who {
   readonly identity: string;
@@ -120,7 +123,7 @@ export class FleetClient {
       const payload = await this.seal(outgoing);
       // What it takes to connect and to sign is not taken from the nodes.
       sent = performance.now();
-      await this.publish(broadcastSubject(collective, 'discovery'), payload);
+      await this.send([broadcastSubject(collective, 'discovery')], payload);
       await collector.wait({
         timeoutMs: options.timeoutMs ?? this.config.discovery_timeout * 1000,
         isDone: () => answers.length >= expect,
@@ -150,8 +153,14 @@ export class FleetClient {
     return message.payload;
   }
 
-  publish(subject: string, payload: Uint8Array): Promise<void> {
-    return this.#host.bus.publish({ connection, subject, payload });
+  /** Sends one signed request to some subjects. @throws what the signal was aborted with */
+  async send(subjects: readonly string[], payload: Uint8Array, signal?: AbortSignal): Promise<void> {
+    for (let first = 0; first < subjects.length; first += sentAtOnce) {
+      if (first > 0) await turn();
+      signal?.throwIfAborted();
+      const group = subjects.slice(first, first + sentAtOnce);
+      await Promise.all(group.map((subject) => this.#host.bus.publish({ connection, subject, payload })));
+    }
   }
 
   async #connect(): Promise<Who> {

@@ -1,6 +1,6 @@
 // One RPC request from its targets to its last reply: discovery, limit, canary, batches, retries, statistics.
 
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ExprError } from '../wire/expr/index.ts';
 import { emptyFilter, isEmptyFilter, withAgent } from '../wire/filter.ts';
 import { compileReplyFilter, type ReplyFilter } from '../wire/reply-filter.ts';
@@ -24,8 +24,6 @@ import { travellingFilter } from './travel.ts';
 
 const defaultAgentTimeout = 10;
 const defaultBatchSleepMs = 1_000;
-/** Messages that are published before the event loop turns, so that replies are heard meanwhile. */
-const publishedAtOnce = 256;
 
 /**
  * Invokes an action and gathers the replies until every target has answered or the time is up.
@@ -169,8 +167,7 @@ class Request {
   /** Signed for each group, since a message of minutes ago is too old. */
   #seal(): Promise<Uint8Array> {
     const { agent, action, data, service, discovery } = this.#options;
-    // Whom a list of nodes names is meant, whatever they are.
-    const filter = discovery?.nodesFile === undefined ? travellingFilter(discovery?.filter ?? emptyFilter) : emptyFilter;
+    const filter = travellingFilter(discovery?.filter ?? emptyFilter, this.#found.discovered?.method ?? 'identities');
     return this.#client.seal({
       id: this.#id,
       agent,
@@ -190,12 +187,7 @@ class Request {
     const subjects = service
       ? [serviceSubject(this.#collective, agent)]
       : targets.map((target) => nodeSubject(this.#collective, target));
-    for (let first = 0; first < subjects.length; first += publishedAtOnce) {
-      if (first > 0) await turn();
-      signal?.throwIfAborted();
-      const group = subjects.slice(first, first + publishedAtOnce);
-      await Promise.all(group.map((subject) => this.#client.publish(subject, payload)));
-    }
+    await this.#client.send(subjects, payload, signal);
     this.#publishMs += performance.now() - begun;
   }
 

@@ -93,8 +93,10 @@ export class Ledger {
       if (this.#repairAt !== undefined) this.#onTrouble(`${file} is written again`);
       this.#repairAt = undefined;
     } catch (error) {
-      const problem = `${file} can not be written: ${(error as Error).message}`;
-      if (this.#repairAt === undefined) this.#onTrouble(`${problem}; until it can, a restart forgets which requests were done`);
+      if (this.#repairAt === undefined)
+        this.#onTrouble(
+          `${file} can not be written: ${(error as Error).message}; until it can, a restart forgets which requests were done`,
+        );
       this.#repairAt = Date.now() + repairMs;
     }
   }

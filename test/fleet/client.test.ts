@@ -1,7 +1,7 @@
 // What the client does with a fleet that is slow, partly silent, or says things twice. The broker is real; most nodes are made
 // by hand, so that each is as it has to be.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
@@ -339,6 +339,11 @@ describe('a request', () => {
     const identities = ['group:web', 'other.test'];
     await act(['found.test'], { discovery: { filter: buildFilter({ identities, facts: ['a=b'] }) } });
     expect(heard[0]?.filter).toMatchObject({ identity: [], fact: [{ fact: 'a', operator: '==', value: 'b' }] });
+    const nodesFile = join(bundles, 'nodes.txt');
+    writeFileSync(nodesFile, 'found.test\n');
+    const discovery = { nodesFile, filter: buildFilter({ classes: ['x'] }) };
+    await client.call({ agent: 'act', action: 'act', data: {}, discovery });
+    expect(heard[1]?.filter).toEqual({ ...emptyFilter, agent: ['act'] });
   });
 
   test('without a filter is refused where the configuration wants one', async () => {
