@@ -160,8 +160,9 @@ class Request {
   /** Nodes drop what is the same to the byte as a replay; a message has its time in seconds. */
   async #untilAnotherSecond(): Promise<void> {
     const { signal } = this.#options;
-    const ms = (this.#sealedSecond + 1) * 1000 - Date.now();
-    if (ms > 0) await pause(ms, signal);
+    const left = () => (this.#sealedSecond + 1) * 1000 - Date.now();
+    // A timer may end a little before the clock says so.
+    while (left() > 0) await pause(left(), signal);
   }
 
   /** Signed for each group, since a message of minutes ago is too old. */
