@@ -3,9 +3,13 @@
 import { type ActionItem, type AgentDDL, findAction, readDdl, withOutputDefaults } from '../wire/ddl.ts';
 import { completeInput } from '../wire/ddl-input.ts';
 import { buildFilter, type FilterFlags } from '../wire/filter.ts';
-import { type Aggregated, aggregate } from './aggregate.ts';
+import { statusCodes } from '../wire/rpc.ts';
+import { type Aggregated, Aggregator } from './aggregate.ts';
+import type { CanaryOptions, CanaryVerdict } from './canary.ts';
 import type { FleetClient } from './client.ts';
-import { callRpc, type NodeReply, type RequestStatistics, type RpcOptions } from './request.ts';
+import type { NodeReply, RequestStatistics, RpcOptions } from './options.ts';
+import { ReplyCall } from './reply-call.ts';
+import { callRpc } from './request.ts';
 
 /** Who is asked, and how. Without `filter`, `targets` and `nodesFile`: all nodes that have the agent. */
 export interface ActionOptions {
@@ -27,6 +31,14 @@ export interface ActionOptions {
   readonly batch?: { readonly size: number; readonly sleepMs?: number };
   /** Keeps the replies that an expression chooses, such as `ok() and data("load") > 2`; the others count in the statistics only. */
   readonly replyFilter?: string;
+  /** A share of the nodes that is asked first, and has to succeed before the others are asked. */
+  readonly canary?: CanaryOptions;
+  /** How often nodes that did not answer in time are asked again; a node does not do the same request twice. */
+  readonly retries?: number;
+  /** Whether the result holds the replies; without, a call that is iterated needs no memory for them. Default true. */
+  readonly keepReplies?: boolean;
+  /** Replies that wait for a slow reader may have so many bytes; past it the call fails. Default: 128 MiB. */
+  readonly maxWaitingBytes?: number;
   /** Ends the call; what was sent is not taken back. */
   readonly signal?: AbortSignal;
 }
@@ -38,90 +50,47 @@ export type ActionReply<Output> = Omit<NodeReply, 'data'> &
 export interface ActionResult<Output, Summary extends string> {
   readonly replies: readonly ActionReply<Output>[];
   readonly statistics: RequestStatistics;
+  /** If there was a canary. */
+  readonly canary?: CanaryVerdict;
   /** The summaries that the DDL asks for, over the successful replies, by output. */
   readonly aggregates: Readonly<Partial<Record<Summary, Aggregated>>>;
 }
 
-/**
- * One call of an action. Nothing is sent before `result()` is called or the replies are iterated, and it is sent once:
- *
- *     for await (const reply of call) console.log(reply.sender);
- *     const { statistics } = await call.result();
- */
-export class ActionCall<Output, Summary extends string = never> implements AsyncIterable<ActionReply<Output>> {
-  readonly #action: ActionItem;
-  readonly #send: (observer: Pick<RpcOptions, 'onReply' | 'signal'>) => ReturnType<typeof callRpc>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #listeners = new Set<(reply: ActionReply<Output>) => void>();
-  readonly #end = new AbortController();
-  #result: Promise<ActionResult<Output, Summary>> | undefined;
-
-  constructor(
-    action: ActionItem,
-    send: (observer: Pick<RpcOptions, 'onReply' | 'signal'>) => ReturnType<typeof callRpc>,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#action = action;
-    this.#send = send;
-    this.#signal = signal;
+/** One call of an action; see {@link ReplyCall}. */
+export class ActionCall<Output, Summary extends string = never> extends ReplyCall<
+  ActionReply<Output>,
+  ActionResult<Output, Summary>
+> {
+  constructor(fleet: FleetClient, action: ActionItem, request: RpcOptions) {
+    super(async (take, signal) => {
+      const replies: ActionReply<Output>[] = [];
+      const aggregator = new Aggregator(action);
+      const { statistics, canary } = await callRpc(fleet, {
+        ...request,
+        signal,
+        keepReplies: false,
+        onReply: (reply, chosen) => {
+          if (!chosen) return undefined;
+          const complete = withDefaults<Output>(action, reply);
+          if (complete.ok) aggregator.add(complete.data);
+          if (request.keepReplies !== false) replies.push(complete);
+          return take(complete);
+        },
+      });
+      const aggregates = Object.fromEntries(aggregator.results().map((item) => [item.output, item]));
+      return {
+        replies,
+        statistics,
+        ...(canary && { canary }),
+        aggregates: aggregates as Partial<Record<Summary, Aggregated>>,
+      };
+    }, request.signal);
   }
+}
 
-  /** All replies, when the last node has answered or the time is up. The same promise each time. @throws what `callRpc` throws */
-  result(): Promise<ActionResult<Output, Summary>> {
-    this.#result ??= this.#run();
-    return this.#result;
-  }
-
-  /** The replies as they come. Leaving the loop early ends the call. @throws what `callRpc` throws */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ActionReply<Output>, void, undefined> {
-    const waiting: ActionReply<Output>[] = [];
-    let wake: () => void = () => undefined;
-    const listener = (reply: ActionReply<Output>) => {
-      waiting.push(reply);
-      wake();
-    };
-    this.#listeners.add(listener);
-    let over = false;
-    const ended = this.result().finally(() => {
-      over = true;
-      wake();
-    });
-    ended.catch(() => undefined);
-    try {
-      while (!over || waiting.length > 0) {
-        const next = waiting.shift();
-        if (next) yield next;
-        else
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-      }
-      await ended;
-    } finally {
-      this.#listeners.delete(listener);
-      if (!over) this.#end.abort(new Error('nobody reads the replies any more'));
-    }
-  }
-
-  async #run(): Promise<ActionResult<Output, Summary>> {
-    const signals = this.#signal ? [this.#signal, this.#end.signal] : [this.#end.signal];
-    const { replies, statistics } = await this.#send({
-      signal: AbortSignal.any(signals),
-      onReply: (reply, chosen) => {
-        if (!chosen) return;
-        const complete = this.#complete(reply);
-        for (const listener of this.#listeners) listener(complete);
-      },
-    });
-    const complete = replies.map((reply) => this.#complete(reply));
-    const good = complete.filter(({ ok }) => ok);
-    return { replies: complete, statistics, aggregates: aggregatesOf(this.#action, good) };
-  }
-
-  #complete(reply: NodeReply): ActionReply<Output> {
-    if (reply.statuscode !== 0) return { ...reply, ok: false };
-    return { ...reply, ok: true, data: withOutputDefaults(this.#action, reply.data) as Output };
-  }
+function withDefaults<Output>(action: ActionItem, reply: NodeReply): ActionReply<Output> {
+  if (reply.statuscode !== statusCodes.ok) return { ...reply, ok: false };
+  return { ...reply, ok: true, data: withOutputDefaults(action, reply.data) as Output };
 }
 
 /** Base of generated clients; needs what FleetClient needs. */
@@ -143,20 +112,9 @@ export class AgentClient {
     const { metadata } = this.#ddl;
     const action = findAction(this.#ddl, name);
     const data = completeInput(action, input as Readonly<Record<string, unknown>>);
-    const {
-      filter,
-      targets,
-      nodesFile,
-      collective,
-      discoveryTimeoutMs,
-      timeoutMs,
-      limit,
-      limitSeed,
-      batch,
-      replyFilter,
-      signal,
-    } = options;
+    const { filter, nodesFile, discoveryTimeoutMs, batch, ...rest } = options;
     const request: RpcOptions = {
+      ...rest,
       agent: metadata.name,
       action: name,
       data,
@@ -167,24 +125,9 @@ export class AgentClient {
         ...(nodesFile !== undefined && { nodesFile }),
         ...(discoveryTimeoutMs !== undefined && { timeoutMs: discoveryTimeoutMs }),
       },
-      ...(targets && { targets }),
-      ...(collective !== undefined && { collective }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-      ...(limit !== undefined && { limit }),
-      ...(limitSeed !== undefined && { limitSeed }),
-      ...(replyFilter !== undefined && { replyFilter }),
       ...(batch && { batchSize: batch.size }),
       ...(batch?.sleepMs !== undefined && { batchSleepMs: batch.sleepMs }),
     };
-    return new ActionCall(action, (observer) => callRpc(this.#fleet, { ...request, ...observer }), signal);
+    return new ActionCall(this.#fleet, action, request);
   }
-}
-
-function aggregatesOf<Summary extends string>(
-  action: ActionItem,
-  replies: readonly { readonly data: unknown }[],
-): Partial<Record<Summary, Aggregated>> {
-  return Object.fromEntries(aggregate(action, replies).map((item) => [item.output, item])) as Partial<
-    Record<Summary, Aggregated>
-  >;
 }

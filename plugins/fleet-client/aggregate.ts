@@ -1,5 +1,5 @@
 // Summaries of replies as an action's DDL asks for them: `summary`, `average` and `chart` (formats of Choria's MCollective DDLs),
-// and `process_summary`, which the DDL of the agent `process` brings.
+// and `process_summary`, which the DDL of the agent `process` brings. They are made reply by reply, in bounded memory.
 
 import type { ActionItem } from '../wire/ddl.ts';
 import { drawChart } from './chart.ts';
@@ -13,32 +13,72 @@ export interface Aggregated {
   readonly lines: readonly string[];
 }
 
+type Options = Readonly<Record<string, unknown>>;
+
 interface Spec {
   readonly function: string;
   readonly output: string;
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly options: Options;
 }
 
 type Summary = Pick<Aggregated, 'result' | 'lines'>;
 
+/** A summary that grows with each value. */
+interface Running {
+  add(value: unknown): void;
+  summary(): Summary;
+}
+
 const nothing: Summary = { result: {}, lines: [] };
-const functions: Readonly<Record<string, (values: readonly unknown[], options: Spec['options']) => Summary>> = {
-  summary,
-  boolean_summary: summary,
+const functions: Readonly<Record<string, (options: Options) => Running>> = {
+  summary: countValues,
+  boolean_summary: countValues,
   average,
   chart,
   process_summary: processSummary,
 };
+/** Different values that are told apart: one for each node of a full overlay, and more. */
+const maxDistinct = 32_768;
+const others = 'other values';
+/** Numbers that a chart is drawn of, some for each of its columns. */
+const maxSamples = 4_096;
 
-/** Sorted by what the outputs are called. Specifications that make no sense are passed over, as by others who read DDLs. */
-export function aggregate(action: ActionItem, replies: readonly { readonly data: unknown }[]): Aggregated[] {
-  return specsOf(action)
-    .map(({ function: name, output, options }) => {
-      const values = replies.flatMap(({ data }) => outputOf(data, output));
-      const displayAs = action.output[output]?.display_as ?? output;
-      return { output, displayAs, ...(functions[name]?.(values, options) ?? nothing) };
-    })
-    .sort((a, b) => (a.displayAs < b.displayAs ? -1 : 1));
+export class Aggregator {
+  readonly #action: ActionItem;
+  readonly #running: readonly (Spec & { readonly running: Running })[];
+
+  /** Specifications that make no sense are passed over, as by others who read DDLs. */
+  constructor(action: ActionItem) {
+    this.#action = action;
+    this.#running = specsOf(action).flatMap((spec) => {
+      const running = functions[spec.function]?.(spec.options);
+      return running ? [{ ...spec, running }] : [];
+    });
+  }
+
+  /** Takes the data of one reply. */
+  add(data: unknown): void {
+    if (typeof data !== 'object' || data === null) return;
+    for (const { output, running } of this.#running)
+      if (Object.hasOwn(data, output)) running.add((data as Record<string, unknown>)[output]);
+  }
+
+  /** Of what was added so far, sorted by what the outputs are called. */
+  results(): Aggregated[] {
+    return this.#running
+      .map(({ output, running }) => {
+        const displayAs = this.#action.output[output]?.display_as ?? output;
+        return { output, displayAs, ...running.summary() };
+      })
+      .sort((a, b) => (a.displayAs < b.displayAs ? -1 : 1));
+  }
+}
+
+/** The summaries of replies that are all there. */
+export function aggregate(action: ActionItem, replies: Iterable<{ readonly data: unknown }>): Aggregated[] {
+  const aggregator = new Aggregator(action);
+  for (const { data } of replies) aggregator.add(data);
+  return aggregator.results();
 }
 
 /** A later one for the same output replaces an earlier one. */
@@ -50,69 +90,105 @@ function specsOf({ aggregate: specs = [] }: ActionItem): Spec[] {
     byOutput.set(output, {
       function: spec.function,
       output,
-      options: typeof options === 'object' && options !== null ? (options as Spec['options']) : {},
+      options: typeof options === 'object' && options !== null ? (options as Options) : {},
     });
   }
   return [...byOutput.values()];
 }
 
-function outputOf(data: unknown, output: string): unknown[] {
-  if (typeof data !== 'object' || data === null || !Object.hasOwn(data, output)) return [];
-  return [(data as Record<string, unknown>)[output]];
-}
-
-function summary(values: readonly unknown[], { format, ...labels }: Spec['options']): Summary {
+function countValues({ format, ...labels }: Options): Running {
   const counts = new Map<string, number>();
-  for (const value of values) {
-    const text = typeof value === 'string' ? value : JSON.stringify(value);
-    const label = Object.hasOwn(labels, text) ? String(labels[text]) : text;
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  const sorted = [...counts].sort(([, a], [, b]) => b - a);
-  const width = Math.max(0, ...sorted.map(([label]) => label.length));
-  const line = (label: string, count: number) =>
-    typeof format === 'string' ? formatVerbs(format, [label, count]) : `${label.padStart(width)}: ${count}`;
-  return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };
-}
-
-function average(values: readonly unknown[], { format }: Spec['options']): Summary {
-  const numbers = numbersOf(values);
-  if (numbers.length === 0) return nothing;
-  const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
   return {
-    result: { average: mean },
-    lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${fixed(mean, 3)}`],
+    add: (value) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value);
+      const label = Object.hasOwn(labels, text) ? String(labels[text]) : text;
+      const key = counts.has(label) || counts.size < maxDistinct ? label : others;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    },
+    summary: () => {
+      const sorted = [...counts].sort(([, a], [, b]) => b - a);
+      const width = sorted.reduce((widest, [label]) => Math.max(widest, label.length), 0);
+      const line = (label: string, count: number) =>
+        typeof format === 'string' ? formatVerbs(format, [label, count]) : `${label.padStart(width)}: ${count}`;
+      return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };
+    },
   };
 }
 
-/** In the order in which the replies came. */
-function chart(values: readonly unknown[]): Summary {
-  const numbers = numbersOf(values);
-  if (numbers.length === 0) return nothing;
-  const drawn = drawChart(numbers);
-  return { result: { chart: drawn }, lines: drawn.split('\n') };
+function average({ format }: Options): Running {
+  let sum = 0;
+  let count = 0;
+  return {
+    add: (value) => {
+      const number = numberOf(value);
+      if (number === undefined) return;
+      sum += number;
+      count += 1;
+    },
+    summary: () => {
+      if (count === 0) return nothing;
+      const mean = sum / count;
+      return {
+        result: { average: mean },
+        lines: [typeof format === 'string' ? formatVerbs(format, [mean]) : `Average: ${fixed(mean, 3)}`],
+      };
+    },
+  };
 }
 
-/** Numbers, and texts that are numbers; the rest is passed over. */
-function numbersOf(values: readonly unknown[]): number[] {
-  return values
-    .filter((value) => typeof value === 'number' || (typeof value === 'string' && value.trim() !== ''))
-    .map(Number)
-    .filter(Number.isFinite);
+/** In the order in which the replies came; of very many, every second, fourth … one. */
+function chart(): Running {
+  let samples: number[] = [];
+  let seen = 0;
+  let stride = 1;
+  return {
+    add: (value) => {
+      const number = numberOf(value);
+      if (number === undefined) return;
+      if (seen % stride === 0) samples.push(number);
+      seen += 1;
+      if (samples.length < maxSamples) return;
+      samples = samples.filter((_, index) => index % 2 === 0);
+      stride *= 2;
+    },
+    summary: () => {
+      if (samples.length === 0) return nothing;
+      const drawn = drawChart(samples);
+      return { result: { chart: drawn }, lines: drawn.split('\n') };
+    },
+  };
+}
+
+/** A number, or a text that is one; the rest is passed over. */
+function numberOf(value: unknown): number | undefined {
+  if (typeof value !== 'number' && (typeof value !== 'string' || value.trim() === '')) return undefined;
+  const number = Number(value);
+  return Number.isFinite(number) ? number : undefined;
 }
 
 /** Nodes that have any of the processes asked for, their number, and their memory: `rss` comes in KiB, `vsize` in bytes. */
-function processSummary(values: readonly unknown[]): Summary {
-  const lists = values.filter(Array.isArray).filter((list) => list.length > 0) as Record<string, unknown>[][];
-  const total = (key: string) => lists.flat().reduce((sum, process) => sum + (Number(process?.[key]) || 0), 0);
-  const result = { hosts: lists.length, processes: lists.flat().length, rss: total('rss') * 1024, vsize: total('vsize') };
-  const named: [string, string | number][] = [
-    ['Matched hosts', result.hosts],
-    ['Matched processes', result.processes],
-    ['Resident memory', spellBytes(result.rss)],
-    ['Virtual memory', spellBytes(result.vsize)],
-  ];
-  return { result, lines: named.map(([name, value]) => `${name.padStart(17)}: ${value}`) };
+function processSummary(): Running {
+  const total = { hosts: 0, processes: 0, rss: 0, vsize: 0 };
+  return {
+    add: (value) => {
+      if (!Array.isArray(value) || value.length === 0) return;
+      total.hosts += 1;
+      for (const process of value as (Record<string, unknown> | null)[]) {
+        total.processes += 1;
+        total.rss += (Number(process?.rss) || 0) * 1024;
+        total.vsize += Number(process?.vsize) || 0;
+      }
+    },
+    summary: () => {
+      const named: [string, string | number][] = [
+        ['Matched hosts', total.hosts],
+        ['Matched processes', total.processes],
+        ['Resident memory', spellBytes(total.rss)],
+        ['Virtual memory', spellBytes(total.vsize)],
+      ];
+      return { result: { ...total }, lines: named.map(([name, value]) => `${name.padStart(17)}: ${value}`) };
+    },
+  };
 }
 
 function spellBytes(bytes: number): string {

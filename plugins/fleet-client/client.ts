@@ -1,16 +1,19 @@
 // The client of a fleet: one connection, over which requests are signed and sent and replies gathered.
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { emptyFilter, type Filter } from '../wire/filter.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, replySubject } from '../wire/subjects.ts';
-import { Collector, type Received } from './collector.ts';
+import { Collector, type CollectorOptions } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
 const connection = 'client';
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
+/** Messages that are sent before the event loop turns, so that replies are heard meanwhile. */
+const sentAtOnce = 256;
 
 export interface Who {
   readonly identity: string;
@@ -38,8 +41,8 @@ export interface PingOptions {
   /** End after this many answers. */
   readonly expect?: number;
   readonly signal?: AbortSignal;
-  /** Told of each answer, with the milliseconds since the request was sent. */
-  readonly onAnswer?: (sender: string, ms: number) => void;
+  /** Told of each answer, with the milliseconds since the request was sent. The next one waits for a promise that it returns. */
+  readonly onAnswer?: (sender: string, ms: number) => unknown;
 }
 
 export interface PingResult {
@@ -93,15 +96,18 @@ export class FleetClient {
     const replyTo = replySubject(collective, callerid, id);
     const answers: { sender: string; ms: number }[] = [];
     const windowed = options.windowed ?? this.config['plugin.choria.discovery.broadcast.windowed_timeout'];
-    const timeoutMs = options.timeoutMs ?? this.config.discovery_timeout * 1000;
+    const { expect = Number.POSITIVE_INFINITY, signal } = options;
     let sent = Number.POSITIVE_INFINITY;
-    const collector = new Collector(this.#host, id, replyTo, ({ sender }) => {
-      const ms = performance.now() - sent;
-      answers.push({ sender, ms });
-      options.onAnswer?.(sender, ms);
-      if (answers.length === options.expect) collector.end();
-      // The window slides with each answer, and not past the time for all of them.
-      else if (windowed) collector.endAfter(Math.min(windowMs, timeoutMs - ms));
+    const collector = this.collect({
+      id,
+      subject: replyTo,
+      onReply: ({ sender }, at) => {
+        if (answers.length >= expect) return undefined;
+        const ms = at - sent;
+        answers.push({ sender, ms });
+        const taken = options.onAnswer?.(sender, ms);
+        return taken instanceof Promise ? taken : undefined;
+      },
     });
     try {
       await collector.open();
@@ -116,10 +122,14 @@ export class FleetClient {
       };
       const payload = await this.seal(outgoing);
       // What it takes to connect and to sign is not taken from the nodes.
-      collector.endAfter(timeoutMs);
       sent = performance.now();
-      await this.publish(broadcastSubject(collective, 'discovery'), payload);
-      await collector.ended(options.signal);
+      await this.send([broadcastSubject(collective, 'discovery')], payload);
+      await collector.wait({
+        timeoutMs: options.timeoutMs ?? this.config.discovery_timeout * 1000,
+        isDone: () => answers.length >= expect,
+        signal,
+        ...(windowed && { windowMs }),
+      });
     } finally {
       await collector.close();
     }
@@ -127,8 +137,8 @@ export class FleetClient {
   }
 
   /** Gathers replies to a request id; the caller opens and closes the collector. */
-  collect(id: string, replyTo: string, onReply: (reply: Received) => void): Collector {
-    return new Collector(this.#host, id, replyTo, onReply);
+  collect(options: Omit<CollectorOptions, 'host'>): Collector {
+    return new Collector({ host: this.#host, ...options });
   }
 
   /** Signs a request. */
@@ -143,8 +153,14 @@ export class FleetClient {
     return message.payload;
   }
 
-  publish(subject: string, payload: Uint8Array): Promise<void> {
-    return this.#host.bus.publish({ connection, subject, payload });
+  /** Sends one signed request to some subjects. @throws what the signal was aborted with */
+  async send(subjects: readonly string[], payload: Uint8Array, signal?: AbortSignal): Promise<void> {
+    for (let first = 0; first < subjects.length; first += sentAtOnce) {
+      if (first > 0) await turn();
+      signal?.throwIfAborted();
+      const group = subjects.slice(first, first + sentAtOnce);
+      await Promise.all(group.map((subject) => this.#host.bus.publish({ connection, subject, payload })));
+    }
   }
 
   async #connect(): Promise<Who> {

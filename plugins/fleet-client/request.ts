@@ -1,217 +1,219 @@
-// One RPC request from its targets to its last reply: discovery, limit, batches, statistics.
+// One RPC request from its targets to its last reply: discovery, limit, canary, batches, retries, statistics.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExprError } from '../wire/expr/index.ts';
-import { emptyFilter, type Filter, isEmptyFilter, withAgent } from '../wire/filter.ts';
+import { emptyFilter, isEmptyFilter, withAgent } from '../wire/filter.ts';
 import { compileReplyFilter, type ReplyFilter } from '../wire/reply-filter.ts';
-import { newRequestId, type RpcReply, readRpcReply } from '../wire/rpc.ts';
+import { newRequestId, type RpcReply, readRpcReply, statusCodes } from '../wire/rpc.ts';
 import { nodeSubject, replySubject, serviceSubject } from '../wire/subjects.ts';
+import { type CanaryPlan, type CanaryVerdict, planCanary } from './canary.ts';
 import type { FleetClient } from './client.ts';
-import type { Received } from './collector.ts';
-import { type Discovered, type DiscoverOptions, discover } from './discovery.ts';
+import type { Collector, Received } from './collector.ts';
+import { type Discovered, discover } from './discovery.ts';
 import { limitTargets } from './limit.ts';
-
-export class RequestError extends Error {
-  override readonly name = 'RequestError';
-  readonly code: 'NO_TARGETS' | 'FILTER_REQUIRED' | 'REPLY_FILTER';
-
-  constructor(code: RequestError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
-
-export interface RpcOptions {
-  readonly agent: string;
-  readonly action: string;
-  readonly data: Readonly<Record<string, unknown>>;
-  /** What the agent allows itself, in seconds; the request waits for the discovery time and this. Default 10. */
-  readonly agentTimeout?: number;
-  /** One member of the agent's group answers, whoever it is. */
-  readonly service?: boolean;
-  readonly collective?: string;
-  /** Nodes to reach; without them, those that the filter finds. */
-  readonly targets?: readonly string[];
-  readonly discovery?: Omit<DiscoverOptions, 'agent' | 'signal' | 'collective'>;
-  readonly limit?: string;
-  readonly limitSeed?: number;
-  readonly batchSize?: number;
-  readonly batchSleepMs?: number;
-  readonly timeoutMs?: number;
-  /** Replies go to this subject and nobody waits for them here. */
-  readonly replyTo?: string;
-  /** Expression that chooses replies, such as `ok() and data("load") > 2`. Others are counted, and left out of the result. */
-  readonly replyFilter?: string;
-  readonly signal?: AbortSignal;
-  readonly onDiscovered?: (discovered: Discovered, targets: readonly string[]) => void;
-  /** Told of each reply, and whether the filter chose it. */
-  readonly onReply?: (reply: NodeReply, chosen: boolean) => void;
-}
-
-export interface NodeReply extends RpcReply {
-  readonly sender: string;
-  /** When it came. */
-  readonly time: Date;
-}
-
-/** Times in milliseconds. */
-export interface RequestStatistics {
-  readonly requestId: string;
-  readonly discovered: number;
-  readonly responses: number;
-  readonly ok: number;
-  readonly failed: number;
-  readonly noResponses: readonly string[];
-  /** Nodes that were not asked, or answered more than once. */
-  readonly unexpectedResponses: readonly string[];
-  readonly duplicates: readonly string[];
-  readonly publishMs: number;
-  readonly requestMs: number;
-  readonly discoverMs: number;
-  readonly start: Date;
-}
-
-export interface RpcResult {
-  /** Those that the reply filter chose; without one, all. */
-  readonly replies: readonly NodeReply[];
-  /** Of all replies. */
-  readonly statistics: RequestStatistics;
-  /** Replies that the filter failed for, which are left out; and why the first of them did. */
-  readonly filterFailures: { readonly count: number; readonly reason: string };
-}
+import {
+  checkOptions,
+  type NodeReply,
+  RequestError,
+  type RequestStatistics,
+  type RpcOptions,
+  type RpcResult,
+} from './options.ts';
+import { Tally } from './tally.ts';
+import { travellingFilter } from './travel.ts';
 
 const defaultAgentTimeout = 10;
+const defaultBatchSleepMs = 1_000;
 
 /**
  * Invokes an action and gathers the replies until every target has answered or the time is up.
- * @throws RequestError `NO_TARGETS`, `FILTER_REQUIRED`, `REPLY_FILTER`; LimitError; what the client throws; the signal's reason
+ * @throws RequestError; LimitError; CollectError if replies are taken too slowly; what the client throws; the signal's reason
  */
 export async function callRpc(client: FleetClient, options: RpcOptions): Promise<RpcResult> {
-  const request = new Request(client, options);
-  return request.run();
+  checkOptions(options);
+  const { callerid } = await client.open();
+  const found = await findTargets(client, options);
+  return new Request(client, options, found, callerid).run();
+}
+
+interface Found {
+  readonly targets: readonly string[];
+  readonly discovered?: Discovered;
+}
+
+/** Nodes to ask, in order. None for a service. */
+async function findTargets(client: FleetClient, options: RpcOptions): Promise<Found> {
+  const { agent, service, collective, discovery, signal, limit, limitSeed, onDiscovered } = options;
+  if (service) return { targets: [] };
+  const filter = discovery?.filter ?? emptyFilter;
+  const isOpen = isEmptyFilter(filter) && discovery?.nodesFile === undefined && !options.targets;
+  if (client.config['plugin.choria.require_client_filter'] && isOpen)
+    throw new RequestError(
+      'FILTER_REQUIRED',
+      'this client is configured to send nothing without a filter; give one with -F, -C, -I or -W',
+    );
+  const discovered: Discovered = options.targets
+    ? { nodes: [...new Set(options.targets)], method: 'identities', ms: 0, duplicates: [] }
+    : await discover(client, {
+        ...discovery,
+        filter,
+        agent,
+        collective: collective ?? client.mainCollective,
+        ...(signal && { signal }),
+      });
+  if (discovered.nodes.length === 0) throw new RequestError('NO_TARGETS', 'did not discover any nodes');
+  const targets = limitTargets(discovered.nodes, limit, client.config.rpclimitmethod, limitSeed);
+  onDiscovered?.(discovered, targets);
+  return { targets, discovered };
 }
 
 class Request {
   readonly #client: FleetClient;
   readonly #options: RpcOptions;
+  readonly #found: Found;
   readonly #id = newRequestId();
   readonly #collective: string;
-  readonly #replies: NodeReply[] = [];
-  readonly #outstanding = new Set<string>();
-  readonly #unexpected = new Set<string>();
-  readonly #silent = new Set<string>();
+  readonly #replyTo: string;
+  readonly #collector: Collector | undefined;
+  readonly #tally: Tally;
   readonly #chosen: NodeReply[] = [];
   readonly #choose: ReplyFilter;
   readonly #failures = { count: 0, reason: '' };
+  #sealedSecond = 0;
   #publishMs = 0;
-  #ok = 0;
+  #awaitedOk = 0;
+  #groups = 0;
 
-  constructor(client: FleetClient, options: RpcOptions) {
+  constructor(client: FleetClient, options: RpcOptions, found: Found, callerid: string) {
     this.#client = client;
     this.#options = options;
+    this.#found = found;
     this.#choose = replyFilterOf(options.replyFilter);
     this.#collective = options.collective ?? client.mainCollective;
+    this.#replyTo = options.replyTo ?? replySubject(client.mainCollective, callerid, this.#id);
+    this.#tally = new Tally(options.service);
+    if (options.replyTo === undefined)
+      this.#collector = client.collect({
+        id: this.#id,
+        subject: this.#replyTo,
+        onReply: (reply, at) => this.#received(reply, at),
+        ...(options.maxWaitingBytes !== undefined && { maxWaitingBytes: options.maxWaitingBytes }),
+      });
   }
 
   async run(): Promise<RpcResult> {
-    const { callerid } = await this.#client.open();
-    const found = await this.#findTargets();
-    const { batchSize = found.targets.length, batchSleepMs = 1_000, signal } = this.#options;
-    const replyTo = this.#options.replyTo ?? replySubject(this.#client.mainCollective, callerid, this.#id);
-    const payload = await this.#seal(replyTo);
+    const { targets } = this.#found;
+    const { canary, limitSeed } = this.#options;
+    const plan = canary && planCanary(targets, canary, this.#client.config.rpclimitmethod, limitSeed);
     const start = new Date();
     const begun = performance.now();
-    for (let first = 0; first === 0 || first < found.targets.length; first += Math.max(1, batchSize)) {
-      if (first > 0) await sleep(batchSleepMs, undefined, signal && { signal });
-      await this.#runBatch(payload, replyTo, found.targets.slice(first, first + Math.max(1, batchSize)));
+    let verdict: CanaryVerdict | undefined;
+    try {
+      await this.#collector?.open();
+      if (plan) verdict = await this.#askCanary(plan);
+      if (!plan) await this.#ask(targets);
+      else if (verdict?.passed && plan.rest.length > 0) await this.#ask(plan.rest);
+    } finally {
+      await this.#collector?.close();
     }
-    const statistics = this.#statistics(found, start, performance.now() - begun);
-    return { replies: this.#chosen, statistics, filterFailures: this.#failures };
+    const notAsked = plan && !verdict?.passed ? plan.rest : [];
+    return {
+      replies: this.#chosen,
+      statistics: this.#statistics(start, performance.now() - begun, notAsked),
+      ...(verdict && { canary: verdict }),
+      filterFailures: this.#failures,
+    };
   }
 
-  async #findTargets(): Promise<{ targets: readonly string[]; discovered: Discovered | undefined }> {
-    const { agent, service, discovery, signal, limit, limitSeed, onDiscovered } = this.#options;
-    if (service) return { targets: [], discovered: undefined };
-    const filter = discovery?.filter ?? emptyFilter;
-    if (
-      this.#client.config['plugin.choria.require_client_filter'] &&
-      isEmptyFilter(filter) &&
-      !discovery?.nodesFile &&
-      !this.#options.targets
-    )
-      throw new RequestError(
-        'FILTER_REQUIRED',
-        'this client is configured to send nothing without a filter; give one with -F, -C, -I or -W',
-      );
-    const discovered = this.#options.targets
-      ? ({ nodes: this.#options.targets, method: 'identities', ms: 0, duplicates: [] } as const)
-      : await discover(this.#client, { ...discovery, filter, agent, collective: this.#collective, ...(signal && { signal }) });
-    if (discovered.nodes.length === 0) throw new RequestError('NO_TARGETS', 'did not discover any nodes');
-    const targets = limitTargets(discovered.nodes, limit, this.#client.config.rpclimitmethod, limitSeed);
-    onDiscovered?.(discovered, targets);
-    return { targets, discovered };
+  async #askCanary({ canary, needed }: CanaryPlan): Promise<CanaryVerdict> {
+    await this.#ask(canary);
+    const ok = this.#awaitedOk;
+    return { asked: canary.length, ok, needed, passed: ok >= needed };
   }
 
-  /** The user's filter served discovery; what goes to the nodes asks for the agent only. */
-  #seal(replyTo: string): Promise<Uint8Array> {
-    const { agent, action, data, service } = this.#options;
-    const filter: Filter = service ? emptyFilter : withAgent(emptyFilter, agent);
-    const body = JSON.stringify({ agent, action, data });
+  /** Group by group; no pause after the last. */
+  async #ask(targets: readonly string[]): Promise<void> {
+    const { batchSize = targets.length, batchSleepMs = defaultBatchSleepMs, signal } = this.#options;
+    const size = Math.max(1, batchSize);
+    for (let first = 0; first === 0 || first < targets.length; first += size) {
+      if (this.#groups > 0 && this.#options.batchSize !== undefined) await pause(batchSleepMs, signal);
+      this.#groups += 1;
+      await this.#askGroup(targets.slice(first, first + size));
+    }
+  }
+
+  async #askGroup(targets: readonly string[]): Promise<void> {
+    const { signal, retries = 0 } = this.#options;
+    if (this.#collector) this.#tally.expect(targets);
+    await this.#publish(targets);
+    for (let again = 0; this.#collector; again += 1) {
+      await this.#collector.wait({ timeoutMs: this.#timeoutMs(), isDone: () => this.#tally.isComplete, signal });
+      if (this.#tally.isComplete || again >= retries) break;
+      const silent = this.#tally.outstanding;
+      this.#tally.expectAgain(silent);
+      await this.#untilAnotherSecond();
+      await this.#publish(silent);
+    }
+    this.#tally.giveUp();
+  }
+
+  /** Nodes drop what is the same to the byte as a replay; a message has its time in seconds. */
+  async #untilAnotherSecond(): Promise<void> {
+    const { signal } = this.#options;
+    const left = () => (this.#sealedSecond + 1) * 1000 - Date.now();
+    // A timer may end a little before the clock says so.
+    while (left() > 0) await pause(left(), signal);
+  }
+
+  /** Signed for each group, since a message of minutes ago is too old. */
+  #seal(): Promise<Uint8Array> {
+    const { agent, action, data, service, discovery } = this.#options;
+    const filter = travellingFilter(discovery?.filter ?? emptyFilter, this.#found.discovered?.method ?? 'identities');
     return this.#client.seal({
       id: this.#id,
       agent,
       collective: this.#collective,
-      filter,
-      body,
-      replyTo,
+      filter: service ? emptyFilter : withAgent(filter, agent),
+      body: JSON.stringify({ agent, action, data }),
+      replyTo: this.#replyTo,
       ttl: this.#client.config.ttl,
     });
   }
 
-  async #runBatch(payload: Uint8Array, replyTo: string, targets: readonly string[]): Promise<void> {
-    const { service = false, signal } = this.#options;
-    if (this.#options.replyTo !== undefined) {
-      await this.#publish(payload, targets);
-      return;
-    }
-    const collector = this.#client.collect(this.#id, replyTo, (reply) => {
-      this.#received(reply);
-      if (service || this.#outstanding.size === 0) collector.end();
-    });
-    for (const target of targets) this.#outstanding.add(target);
-    try {
-      await collector.open();
-      await this.#publish(payload, targets);
-      collector.endAfter(this.#timeoutMs());
-      await collector.ended(signal);
-    } finally {
-      await collector.close();
-      for (const target of this.#outstanding) this.#silent.add(target);
-      this.#outstanding.clear();
-    }
-  }
-
-  async #publish(payload: Uint8Array, targets: readonly string[]): Promise<void> {
+  async #publish(targets: readonly string[]): Promise<void> {
+    const { service, agent, signal } = this.#options;
+    const payload = await this.#seal();
+    this.#sealedSecond = Math.floor(Date.now() / 1000);
     const begun = performance.now();
-    if (this.#options.service) await this.#client.publish(serviceSubject(this.#collective, this.#options.agent), payload);
-    else await Promise.all(targets.map((target) => this.#client.publish(nodeSubject(this.#collective, target), payload)));
+    const subjects = service
+      ? [serviceSubject(this.#collective, agent)]
+      : targets.map((target) => nodeSubject(this.#collective, target));
+    await this.#client.send(subjects, payload, signal);
     this.#publishMs += performance.now() - begun;
   }
 
-  #received({ sender, body }: Received): void {
-    if (!this.#outstanding.delete(sender) && !this.#options.service) this.#unexpected.add(sender);
-    let reply: RpcReply;
-    try {
-      reply = readRpcReply(body);
-    } catch (error) {
-      reply = { action: this.#options.action, statuscode: 5, statusmsg: (error as Error).message, data: {} };
+  #received(message: Received, at: number): Promise<void> | undefined {
+    const { sender, body } = message;
+    const admitted = this.#tally.admit(sender);
+    if (admitted === 'repeated') return undefined;
+    const reply: NodeReply = { ...this.#read(body), sender, time: new Date(Date.now() - (performance.now() - at)) };
+    if (reply.statuscode === statusCodes.ok) {
+      this.#tally.ok += 1;
+      if (admitted === 'awaited') this.#awaitedOk += 1;
     }
-    if (reply.statuscode === 0) this.#ok += 1;
-    const received = { ...reply, sender, time: new Date() };
-    this.#replies.push(received);
-    const chosen = this.#isChosen(received);
-    if (chosen) this.#chosen.push(received);
-    this.#options.onReply?.(received, chosen);
+    const chosen = this.#isChosen(reply);
+    if (chosen && this.#options.keepReplies !== false) this.#chosen.push(reply);
+    const taken = this.#options.onReply?.(reply, chosen, message);
+    return taken instanceof Promise ? taken : undefined;
+  }
+
+  #read(body: string): RpcReply {
+    try {
+      return readRpcReply(body);
+    } catch (error) {
+      const { message } = error as Error;
+      return { action: this.#options.action, statuscode: statusCodes.unknownError, statusmsg: message, data: {} };
+    }
   }
 
   #isChosen(reply: NodeReply): boolean {
@@ -230,27 +232,31 @@ class Request {
     return timeoutMs ?? (this.#client.config.discovery_timeout + (agentTimeout || defaultAgentTimeout)) * 1000;
   }
 
-  #statistics(
-    { targets, discovered }: { targets: readonly string[]; discovered: Discovered | undefined },
-    start: Date,
-    requestMs: number,
-  ): RequestStatistics {
-    const answered = new Set(this.#replies.map(({ sender }) => sender));
+  #statistics(start: Date, requestMs: number, notAsked: readonly string[]): RequestStatistics {
+    const { targets, discovered } = this.#found;
+    const tally = this.#tally;
     return {
       requestId: this.#id,
-      discovered: this.#options.service ? answered.size : targets.length,
-      responses: this.#replies.length,
-      ok: this.#ok,
-      failed: this.#replies.length - this.#ok,
-      noResponses: [...this.#silent].sort(),
-      unexpectedResponses: [...this.#unexpected].sort(),
+      discovered: this.#options.service ? tally.answered : targets.length,
+      responses: tally.responses,
+      ok: tally.ok,
+      failed: tally.responses - tally.ok,
+      noResponses: tally.silent,
+      unexpectedResponses: tally.unexpected,
       duplicates: discovered?.duplicates ?? [],
+      notAsked: [...notAsked].sort(),
+      askedAgain: tally.askedAgain,
       publishMs: this.#publishMs,
       requestMs,
       discoverMs: discovered?.ms ?? 0,
       start,
     };
   }
+}
+
+/** @throws what the signal was aborted with */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
 }
 
 function replyFilterOf(source: string | undefined): ReplyFilter {

@@ -1,6 +1,6 @@
 // `npm run bench [name]`: one benchmark, or all of them. What follows the name is the benchmark's own.
 
-const benches = ['plugin-calls', 'node', 'external-agents', 'reload', 'fanout', 'memory', 'help', 'filters'];
+const benches = ['plugin-calls', 'node', 'external-agents', 'reload', 'fanout', 'memory', 'help', 'filters', 'client-replies'];
 
 const [wanted, ...args] = process.argv.slice(2);
 if (wanted !== undefined && !benches.includes(wanted)) {

@@ -58,7 +58,9 @@ describe('ping', () => {
     const { code, out } = await muster('ping');
     expect(code).toBe(0);
     expect(out).toMatch(/^[ab]\.test {34} time=\d+ ms$/m);
-    expect(out).toMatch(/---- ping statistics ----\n2 replies max: [\d.]+ms min: [\d.]+ms avg: [\d.]+ms overhead: [\d.]+ms\n$/);
+    expect(out).toMatch(
+      /---- ping statistics ----\n2 replies max: [\d.]+m?s min: [\d.]+m?s avg: [\d.]+m?s overhead: [\d.]+m?s\n$/,
+    );
   });
 
   test('--names prints names alone, --json a document', async () => {
@@ -101,12 +103,45 @@ describe('find', () => {
 describe('req', () => {
   const getFact = ['req', 'rpcutil', 'get_fact', 'fact=site'];
 
+  // What Choria's client prints for the same replies.
+  const printed = `a.test                                   
+
+    Fact: site
+   Value: oslo
+
+b.test                                   
+
+    Fact: site
+   Value: oslo
+
+Summary of Value:
+
+   oslo: 2
+
+
+Finished processing 2 / 2 hosts in TIME
+`;
+
   test('prints replies, a summary and what was processed', async () => {
     const { code, out } = await muster(...getFact, '--sort');
     expect(code).toBe(0);
-    expect(out).toMatch(/^a\.test +\n\n {4}Fact: site\n {3}Value: oslo\n\nb\.test/);
-    expect(out).toMatch(/Summary of Value:\n\n {3}oslo: 2\n/);
-    expect(out).toMatch(/Finished processing 2 \/ 2 hosts in [\d.]+m?s\n$/);
+    expect(out.replace(/[\d.]+m?s$/m, 'TIME')).toBe(printed);
+  });
+
+  test('prints replies as they come, unless they are to be sorted', async () => {
+    const [head = '', ...texts] = (await muster(...getFact)).out.split(/(?=^[ab]\.test |^Summary)/m);
+    expect([head, ...texts].slice(0, 2).toSorted().join('')).toBe(printed.slice(0, printed.indexOf('Summary')));
+  });
+
+  test('prints lists and objects as JSON beside their name', async () => {
+    const { out } = await muster('req', 'rpcutil', 'inventory', '-I', 'a.test', '--display', 'all');
+    expect(out).toContain('           Classes: ["red"]\n   All Collectives: ["mcollective"]\n');
+    expect(out).toContain(`
+             Facts: {
+                      "site": "oslo",
+                      "size": 1
+                    }
+`);
   });
 
   test('--json prints the document that scripts of Choria read', async () => {
@@ -156,12 +191,14 @@ describe('req', () => {
   test('--table and --senders show who succeeded', async () => {
     expect((await muster(...getFact, '--table')).out).toMatch(/^Sender +Fact +Value *\n[ab]\.test +site +oslo/);
     expect((await muster(...getFact, '--senders')).out.trim().split('\n').sort()).toEqual(['a.test', 'b.test']);
+    expect((await muster(...getFact, '--senders', '--sort')).out).toBe('a.test\nb.test\n');
     expect(JSON.parse((await muster(...getFact, '--senders', '--json')).out).sort()).toEqual(['a.test', 'b.test']);
   });
 
   test('-o writes to a file, --display none shows no reply', async () => {
     const { out } = await muster(...getFact, '-o', 'result.txt', '--display', 'none');
     expect(out).toBe('');
+    expect((await muster(...getFact, '-o', 'no/such/folder')).err).toContain('no/such/folder can not be written');
     const written = readFileSync(join(fleet.folder, 'result.txt'), 'utf8');
     expect(written).toContain('Finished processing 2 / 2 hosts');
     expect(written).not.toContain('a.test');
@@ -176,14 +213,95 @@ describe('req', () => {
   });
 
   test('names those that are silent', async () => {
-    const { out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5');
+    const { code, out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5', '--strict');
+    expect(code).toBe(2);
     expect(out).toMatch(/Finished processing 1 \/ 2 hosts[\s\S]*No Responses from: 1\n\n {4}c\.test\n/);
   });
 
-  test('-v prints what happened when', async () => {
-    expect((await muster(...getFact, '-v')).out).toMatch(
-      /---- request stats ----[\s\S]*Nodes: 2 \/ 2[\s\S]*Pass \/ Fail: 2 \/ 0[\s\S]*Total Time:/,
-    );
+  test('-v prints the data as they came, and what happened when', async () => {
+    const { out } = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'a.test', '-v');
+    // Choria's text, with the id of the request, by which it can be found on nodes.
+    const expected = `a.test                                   
+
+   {
+      "fact": "site",
+      "value": "oslo"
+   }
+Summary of Value:
+
+   oslo: 1
+
+
+---- request stats ----
+             Request: ID
+               Nodes: 1 / 1
+         Pass / Fail: 1 / 0
+        No Responses: 0
+Unexpected Responses: 0
+          Start Time: START
+      Discovery Time: TIME
+        Publish Time: TIME
+          Agent Time: TIME
+          Total Time: TIME
+`;
+    const masked = out
+      .replace(/[0-9a-f]{32}/, 'ID')
+      .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000/, 'START')
+      .replace(/[\d.]+(µs|ms|s)$/gm, 'TIME');
+    expect(masked).toBe(expected);
+  });
+
+  test('names of silent nodes stand in three columns', async () => {
+    const names = ['a.x', 'bb.x', 'ccc.x', 'dddddddddddddd.x', 'e.x'];
+    const { out } = await muster('req', 'rpcutil', 'ping', ...names.flatMap((name) => ['-I', name]), '--timeout', '0.2');
+    expect(out).toContain(`
+Finished processing 0 / 5 hosts in `);
+    expect(out).toContain(`
+
+No Responses from: 5
+
+    a.x                 bb.x    ccc.x
+    dddddddddddddd.x    e.x
+`);
+  });
+
+  test('--jsonl has the message of each reply beside it', async () => {
+    const lines = (await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'a.test', '--jsonl')).out.trim().split('\n');
+    const result = JSON.parse(lines[2] ?? '');
+    expect(result).toEqual({
+      k: 'result',
+      pr: {
+        protocol: 'choria:reply:1',
+        message: expect.stringContaining('"value":"oslo"'),
+        envelope: {
+          requestid: expect.stringMatching(/^[0-9a-f]{32}$/),
+          senderid: 'a.test',
+          agent: 'rpcutil',
+          time: expect.any(Number),
+        },
+      },
+      rr: {
+        action: 'get_fact',
+        statuscode: 0,
+        statusmsg: 'OK',
+        data: { fact: 'site', value: 'oslo' },
+        sender: 'a.test',
+        time_utc: expect.stringMatching(/Z$/),
+      },
+    });
+    expect(Object.keys(result.rr)).toEqual(['action', 'statuscode', 'statusmsg', 'data', 'sender', 'time_utc']);
+  });
+
+  test('a canary that fails ends it with 3 and names those that were not asked, in text and JSON', async () => {
+    const denied = ['req', 'rpcutil', 'get_data', 'source=nothing', '-I', 'a.test', '-I', 'b.test', '--canary', '1'];
+    const { code, out, err } = await muster(...denied);
+    expect(code).toBe(3);
+    expect(out).toMatch(/\nCanary failed: 0 of 1 nodes succeeded, 1 had to\n\nNot asked: 1\n\n {4}b\.test\n$/);
+    expect(err).toContain('1 nodes were not asked');
+    const document = JSON.parse((await muster(...denied, '--json')).out);
+    expect(document.canary).toEqual({ asked: 1, ok: 0, needed: 1, passed: false });
+    expect(document.request_stats.not_asked).toEqual(['b.test']);
+    expect((await muster(...denied, '--canary-success', '0%')).code).toBe(0);
   });
 
   test.each([
@@ -193,6 +311,7 @@ describe('req', () => {
     [['req', 'rpcutil', 'get_fact', 'fact=x', 'more=y'], "input 'more' has not been declared"],
     [['req', 'rpcutil', 'get_fact', 'fact'], "could not parse input 'fact'; inputs are written as key=value"],
     [['req', 'host', 'processes', 'limit=many'], "'many' is not a valid integer"],
+    [['req', 'rpcutil', 'ping', '--canary-success', '50%'], 'give --canary as well'],
     [['req', 'rpcutil', 'ping', '--limit', 'half'], "could not parse limit 'half'"],
     [['req', 'rpcutil', 'ping', '-C', 'green'], 'did not discover any nodes'],
   ])('%j is refused before anything is sent', async (args, reason) => {
@@ -214,6 +333,30 @@ describe('facts, inventory and why', () => {
     expect(JSON.parse((await muster('facts', 'site', '--json')).out)).toEqual({
       oslo: { count: 2, identities: ['a.test', 'b.test'] },
     });
+  });
+
+  test('facts aligns values, lists nodes, or prints a table', async () => {
+    // As Choria's client does.
+    expect((await muster('facts', 'site', '-n')).out.replace(/[\d.]+m?s$/m, 'TIME')).toBe(`Report for fact: site
+
+  oslo found 2 times
+
+    a.test
+    b.test
+
+
+Finished processing 2 / 2 hosts in TIME
+`);
+    expect((await muster('facts', 'site', '--table', '-n')).out).toMatch(
+      /^Fact +Matches +Nodes *\noslo +2 +a\.test *\n +b\.test *\n$/,
+    );
+    expect((await muster('facts', 'size', '--json', '-r')).code).toBe(0);
+  });
+
+  test('ping --graph draws how many answered in each 50 ms', async () => {
+    const { out } = await muster('ping', '--graph', '-I', 'a.test');
+    expect(out).toMatch(/\n {30}Responses per 50ms\n\n$/);
+    expect(out).toMatch(/^ 1\.00 +┼/m);
   });
 
   test('inventory tells what a node is', async () => {

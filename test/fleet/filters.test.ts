@@ -214,7 +214,8 @@ describe('an expression that fails chooses nobody', () => {
     ['all(1..10000, all(1..10000, # > 0))', 'the expression makes more than'],
   ])('%s', async (compound, reason) => {
     expect(await find(compound)).toEqual([]);
-    expect(logged(reason)).toBe(true);
+    // On a busy machine, a long evaluation ends after the time for answers.
+    await until('a node tells why', () => logged(reason));
   });
 
   test('so does one of several', async () => {

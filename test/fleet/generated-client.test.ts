@@ -85,13 +85,14 @@ const streamed: string[] = [];
 const call = lamp.setMany({ room: 'hall', mode: "it's hard" });
 for await (const { sender, ok } of call) streamed.push(sender + ' ' + ok);
 const chosen = await lamp.setMany({ room: 'attic' }, { replyFilter: 'sender() == "b.test"' }).result();
+const unkept = await lamp.setMany({ room: 'attic' }, { keepReplies: false, retries: 1, canary: { share: '50%', success: '100%' } }).result();
 const failed = (await lamp.setMany({ room: 'none' }, { targets: ['a.test'] }).result()).replies[0];
 const ended = await lamp.callAction({}, { targets: ['a.test'], signal: AbortSignal.timeout(300) }).result().catch((error: Error) => error.name);
 let left = 0;
 for await (const _reply of lamp.setMany({ room: 'cellar' })) { left += 1; break; }
 const refused = (() => { try { lamp.setMany({ room: 'a b' }); return 'nothing'; } catch (error) { return (error as Error).message; } })();
 const nobody = await lamp.setMany({ room: 'a' }, { filter: { facts: ['site=rome'] } }).result().catch((error: Error) => error.message);
-console.log(JSON.stringify({ replies: replies.length, ok: statistics.ok, got, more, rooms: aggregates.room?.result, streamed: streamed.sort(), whole: (await call.result()).replies.length, chosen: [chosen.replies.map(({ sender }) => sender), chosen.statistics.ok], failed: [failed?.ok, failed?.statusmsg], ended, left, refused, nobody }));
+console.log(JSON.stringify({ replies: replies.length, ok: statistics.ok, got, more, rooms: aggregates.room?.result, streamed: streamed.sort(), whole: (await call.result()).replies.length, unkept: [unkept.replies.length, unkept.aggregates.room?.result, unkept.canary?.passed], chosen: [chosen.replies.map(({ sender }) => sender), chosen.statistics.ok], failed: [failed?.ok, failed?.statusmsg], ended, left, refused, nobody }));
 `;
 
 /** Compiles as users do who have everything switched on. */
@@ -182,6 +183,7 @@ test('compiles and works: typed input and replies, filters, streams, summaries, 
     rooms: { attic: 1 },
     streamed: ['a.test true', 'b.test true'],
     whole: 2,
+    unkept: [0, { attic: 2 }, true],
     chosen: [['b.test'], 2],
     failed: [false, 'there is no room'],
     ended: 'TimeoutError',

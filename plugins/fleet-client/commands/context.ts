@@ -96,10 +96,3 @@ export async function reportDuplicates(context: CommandContext, duplicates: read
 export function toJson(value: unknown): string {
   return JSON.stringify(value, null, 3);
 }
-
-/** `1.23s`, `45ms`: times as people read them. */
-export function spellMs(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)}ms`;
-  const seconds = ms / 1000;
-  return seconds < 60 ? `${seconds.toFixed(2)}s` : `${Math.floor(seconds / 60)}m${(seconds % 60).toFixed(0)}s`;
-}

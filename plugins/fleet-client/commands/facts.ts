@@ -2,8 +2,9 @@
 
 import { plainTable } from '../../wire/table.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, spellMs, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, toJson } from './context.ts';
 import { createProgress } from './progress.ts';
+import { spellMs } from './text.ts';
 
 const agentTimeout = 2;
 
@@ -11,25 +12,23 @@ export async function facts(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;
   const fact = String(context.arguments.fact);
   const progress = createProgress(context, 'rpcutil#get_fact');
-  const { replies, statistics } = await callRpc(client, {
+  const values = new Map<string, string[]>();
+  const { statistics } = await callRpc(client, {
     agent: 'rpcutil',
     action: 'get_fact',
     data: { fact },
     agentTimeout,
     ...collectiveOf(options),
     discovery: discoveryOf(options),
+    keepReplies: false,
     signal,
     onDiscovered: (_found, targets) => progress.start(targets.length),
-    onReply: () => progress.advance(),
+    onReply: ({ sender, statuscode, data }) => {
+      progress.advance();
+      if (statuscode === 0) noteValue(values, sender, (data as { value?: unknown } | null)?.value);
+    },
   }).finally(() => progress.stop());
   await reportDuplicates(context, statistics.duplicates);
-  const values = new Map<string, string[]>();
-  for (const { sender, statuscode, data } of replies) {
-    if (statuscode !== 0) continue;
-    const value = (data as { value?: unknown }).value ?? null;
-    const text = typeof value === 'string' ? value : JSON.stringify(value);
-    values.set(text, [...(values.get(text) ?? []), sender]);
-  }
   if (values.size === 0) throw new Error(`no node told the value of ${fact}`);
   const order = options.reverse ? -1 : 1;
   const rows = [...values]
@@ -41,27 +40,37 @@ export async function facts(context: CommandContext): Promise<number> {
     );
     return 0;
   }
-  if (options.table) await context.print(table(rows, options.showNodes === true));
-  else await context.print(report(fact, rows, options.showNodes === true));
+  if (options.table) {
+    await context.print(table(rows, options.showNodes === true));
+    return 0;
+  }
+  await context.print(report(fact, rows, options.showNodes === true));
   await context.print(
     `\nFinished processing ${statistics.responses} / ${statistics.discovered} hosts in ${spellMs(statistics.requestMs + statistics.discoverMs)}`,
   );
   return 0;
 }
 
+function noteValue(values: Map<string, string[]>, sender: string, value: unknown = null): void {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const nodes = values.get(text);
+  if (nodes) nodes.push(sender);
+  else values.set(text, [sender]);
+}
+
 type Rows = readonly { readonly value: string; readonly nodes: readonly string[] }[];
 
 function report(fact: string, rows: Rows, showNodes: boolean): string {
-  const width = Math.max(...rows.map(({ value }) => value.length));
+  const width = rows.reduce((widest, { value }) => Math.max(widest, value.length), 0);
   const lines = rows.flatMap(({ value, nodes }) => [
-    `  ${value.padStart(width)} found ${nodes.length} times`,
+    `  ${value.padEnd(width)} found ${nodes.length} times`,
     ...(showNodes ? ['', ...nodes.map((node) => `    ${node}`), ''] : []),
   ]);
   return [`Report for fact: ${fact}`, '', ...lines].join('\n');
 }
 
 function table(rows: Rows, showNodes: boolean): string {
-  const made = plainTable(['Fact', 'Count', ...(showNodes ? ['Nodes'] : [])]);
-  for (const { value, nodes } of rows) made.push([value, nodes.length, ...(showNodes ? [nodes.join(', ')] : [])]);
+  const made = plainTable(['Fact', 'Matches', ...(showNodes ? ['Nodes'] : [])]);
+  for (const { value, nodes } of rows) made.push([value, nodes.length, ...(showNodes ? [nodes.join('\n')] : [])]);
   return made.toString();
 }

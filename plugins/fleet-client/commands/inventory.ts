@@ -2,6 +2,7 @@
 
 import { callRpc } from '../request.ts';
 import { type CommandContext, collectiveOf, discoveryOf, toJson } from './context.ts';
+import { inColumns, prettyJson } from './text.ts';
 
 const agentTimeout = 2;
 
@@ -51,22 +52,24 @@ async function ask<T>({ client, signal, options }: CommandContext, identity: str
 
 async function collectives(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;
-  const { replies } = await callRpc(client, {
+  const counts = new Map<string, number>();
+  await callRpc(client, {
     agent: 'rpcutil',
     action: 'collective_info',
     data: {},
     agentTimeout,
     ...collectiveOf(options),
     discovery: discoveryOf(options),
+    keepReplies: false,
     signal,
+    onReply: ({ data }) => {
+      for (const name of (data as Partial<Inventory> | null)?.collectives ?? []) counts.set(name, (counts.get(name) ?? 0) + 1);
+    },
   });
-  const counts = new Map<string, number>();
-  for (const { data } of replies)
-    for (const name of (data as Inventory).collectives ?? []) counts.set(name, (counts.get(name) ?? 0) + 1);
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
   if (options.json) await context.print(toJson(Object.fromEntries(sorted)));
   else {
-    const width = Math.max(10, ...sorted.map(([name]) => name.length));
+    const width = sorted.reduce((widest, [name]) => Math.max(widest, name.length), 10);
     await context.print(
       [
         `${'  Collective'.padEnd(width + 4)}Nodes`,
@@ -81,7 +84,7 @@ async function collectives(context: CommandContext): Promise<number> {
 function report(identity: string, found: Inventory, statistics: Statistics, withFacts: boolean): string {
   const rows: readonly (readonly [string, unknown])[] = [
     ['Version', statistics.version],
-    ['Start Time', new Date(statistics.starttime * 1000).toISOString()],
+    ['Start Time', `${new Date(statistics.starttime * 1000).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`],
     ['Config File', statistics.configfile],
     ['Collectives', found.collectives.join(', ')],
     ['Main Collective', found.main_collective],
@@ -100,8 +103,8 @@ function report(identity: string, found: Inventory, statistics: Statistics, with
     '',
     ...rows.map(([name, value]) => `    ${name.padStart(23)}: ${value}`),
   ];
-  lines.push('', '  Agents:', '', list(found.agents), '', '  Tagged Classes:', '', list(found.classes));
-  if (found.data_plugins?.length) lines.push('', '  Data Plugins:', '', list(found.data_plugins));
+  lines.push('', '  Agents:', '', list(found.agents, 3), '', '  Tagged Classes:', '', list(found.classes, 2));
+  if (found.data_plugins?.length) lines.push('', '  Data Plugins:', '', list(found.data_plugins, 3));
   if (found.machines?.length)
     lines.push(
       '',
@@ -109,10 +112,10 @@ function report(identity: string, found: Inventory, statistics: Statistics, with
       '',
       ...found.machines.map(({ name, state, version }) => `    ${name} ${version} in state ${state}`),
     );
-  if (withFacts) lines.push('', '  Facts:', '', JSON.stringify(found.facts, null, 2).replace(/^/gm, '    '));
+  if (withFacts) lines.push('', '  Facts:', '', `    ${prettyJson(found.facts, '    ')}`);
   return lines.join('\n');
 }
 
-function list(names: readonly string[]): string {
-  return names.length === 0 ? '    none' : names.map((name) => `    ${name}`).join('\n');
+function list(names: readonly string[], columns: number): string {
+  return names.length === 0 ? '    none' : inColumns(names, columns);
 }

@@ -1,13 +1,19 @@
 // `ping`: who answers, and how fast.
 
+import { drawChart } from '../chart.ts';
 import { type CommandContext, collectiveOf, filterOf, reportDuplicates, toJson } from './context.ts';
+import { Sink } from './sink.ts';
+import { spellMs } from './text.ts';
 
 const bucketMs = 50;
-const graphHeight = 15;
+/** Where the graph begins, beside its labels, and how wide it is. */
+const [graphMargin, graphWidth] = [8, 60];
+const graphCaption = 'Responses per 50ms';
 
 export async function ping(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;
   const quiet = options.silent === true || options.json === true;
+  const sink = new Sink(context);
   const { answers, duplicates, overheadMs } = await client.ping({
     filter: filterOf(options),
     ...collectiveOf(options),
@@ -16,17 +22,18 @@ export async function ping(context: CommandContext): Promise<number> {
     windowed: false,
     signal,
     onAnswer: (sender, ms) => {
-      if (options.names) void context.print(sender);
-      else if (!quiet) void context.print(`${sender.padEnd(40)} time=${Math.round(ms)} ms`);
+      if (options.names) return sink.line(sender);
+      return quiet ? undefined : sink.line(`${sender.padEnd(40)} time=${Math.round(ms)} ms`);
     },
   });
+  await sink.end();
   await reportDuplicates(context, duplicates);
   if (options.names) return 0;
   const times = answers.map(({ ms }) => ms);
   const statistics = {
     replies: times.length,
-    max_ms: round(Math.max(0, ...times)),
-    min_ms: round(times.length === 0 ? 0 : Math.min(...times)),
+    max_ms: round(times.reduce((most, ms) => Math.max(most, ms), 0)),
+    min_ms: round(times.reduce((least, ms) => Math.min(least, ms), times[0] ?? 0)),
     avg_ms: round(times.reduce((sum, ms) => sum + ms, 0) / Math.max(1, times.length)),
     overhead_ms: round(overheadMs),
   };
@@ -40,12 +47,11 @@ export async function ping(context: CommandContext): Promise<number> {
     await context.tell('no node answered');
     return 1;
   }
-  if (options.graph) await context.print(`\n${graph(times)}`);
-  await context.print('\n\n---- ping statistics ----');
   const { replies, max_ms, min_ms, avg_ms, overhead_ms } = statistics;
   await context.print(
-    `${replies} replies max: ${max_ms.toFixed(2)}ms min: ${min_ms.toFixed(2)}ms avg: ${avg_ms.toFixed(2)}ms overhead: ${overhead_ms.toFixed(2)}ms`,
+    `\n\n---- ping statistics ----\n${replies} replies max: ${spellMs(max_ms)} min: ${spellMs(min_ms)} avg: ${spellMs(avg_ms)} overhead: ${spellMs(overhead_ms)}`,
   );
+  if (options.graph) await context.print(`\n${graph(times)}\n`);
   return 0;
 }
 
@@ -53,18 +59,13 @@ function round(ms: number): number {
   return Math.round(ms * 100) / 100;
 }
 
-/** Answers in each 50 ms, as bars. */
+/** Answers in each 50 ms as a line, the caption in the middle below it. */
 function graph(times: readonly number[]): string {
-  const buckets = new Array<number>(Math.floor(Math.max(...times) / bucketMs) + 1).fill(0);
+  const buckets: number[] = [];
   for (const ms of times) {
     const bucket = Math.floor(ms / bucketMs);
+    while (buckets.length <= bucket) buckets.push(0);
     buckets[bucket] = (buckets[bucket] ?? 0) + 1;
   }
-  const most = Math.max(...buckets);
-  return buckets
-    .map(
-      (count, index) =>
-        `${String(index * bucketMs).padStart(6)} ms ${'█'.repeat(Math.ceil((count / most) * graphHeight * 3))} ${count}`,
-    )
-    .join('\n');
+  return `${drawChart(buckets)}\n${' '.repeat(graphMargin + (graphWidth - graphCaption.length) / 2 + 1)}${graphCaption}`;
 }

@@ -1,76 +1,103 @@
 // The replies as programs read them: one document, lines as they come, names (formats of `choria req`).
 
-import { withOutputDefaults } from '../../wire/ddl.ts';
-import { aggregate } from '../aggregate.ts';
-import type { Discovered } from '../discovery.ts';
-import type { NodeReply, RequestStatistics } from '../request.ts';
-import { type CommandContext, toJson } from './context.ts';
-import type { Outcome } from './req-text.ts';
+import { type ActionItem, withOutputDefaults } from '../../wire/ddl.ts';
+import { statusCodes } from '../../wire/rpc.ts';
+import { Aggregator } from '../aggregate.ts';
+import type { CanaryVerdict } from '../canary.ts';
+import type { Received } from '../collector.ts';
+import type { NodeReply, RequestStatistics } from '../options.ts';
+import { toJson } from './context.ts';
+import type { Output } from './output.ts';
+import type { Sink } from './sink.ts';
 
 const nanosecondsPerMs = 1e6;
 
 /** All replies: which of them people are shown is no matter of programs. */
-export function jsonDocument(outcome: Outcome): string {
-  const { agent, action, replies, statistics } = outcome;
-  return toJson({
-    agent,
-    action: action.action,
-    replies: replies.map((reply) => ({
-      ...replyJson(reply),
-      data: reply.statuscode === 0 ? withOutputDefaults(action, reply.data) : reply.data,
-    })),
-    request_stats: statisticsJson(statistics),
-    summaries: summariesJson(outcome),
-  });
-}
-
-export function senders({ replies }: Outcome, json: boolean): string {
-  const names = replies.filter(({ statuscode }) => statuscode === 0).map(({ sender }) => sender);
-  return json ? toJson(names) : names.join('\n');
-}
-
-export interface JsonLineWriter {
-  discovering(): void;
-  discovered(discovered: Discovered, targets: readonly string[]): void;
-  reply(reply: NodeReply): void;
-  end(outcome: Outcome): Promise<void>;
-}
-
-export function jsonLineWriter({ print }: CommandContext): JsonLineWriter {
-  const write = (value: object) => print(JSON.stringify(value));
+export function jsonOutput(sink: Sink, agent: string, action: ActionItem): Output {
+  const summaries = summarizer(action);
   return {
-    discovering: () => void write({ k: 'discovery', dm: 'mc' }),
-    discovered: ({ method, ms }, targets) => void write({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: method }),
-    reply: (reply) => void write({ k: 'result', rr: replyJson(reply) }),
-    end: async (outcome) => {
-      await write({ k: 'summaries', agg: summariesJson(outcome) });
-      await write({ k: 'stats', stat: statisticsJson(outcome.statistics) });
+    keepsReplies: true,
+    reply: (reply) => summaries.add(reply),
+    end: async ({ replies, statistics, canary }) => {
+      await sink.line(
+        toJson({
+          agent,
+          action: action.action,
+          replies: replies.map((reply) => ({
+            sender: reply.sender,
+            ...replyJson(reply),
+            data: reply.statuscode === statusCodes.ok ? withOutputDefaults(action, reply.data) : reply.data,
+            time_utc: timeOf(reply),
+          })),
+          request_stats: statisticsJson(statistics, canary),
+          summaries: summaries.json(),
+          ...(canary && { canary }),
+        }),
+      );
     },
   };
 }
 
-function replyJson({ sender, action, statuscode, statusmsg, data, time }: NodeReply): Record<string, unknown> {
-  return { sender, action, statuscode, statusmsg, data, time_utc: `${time.toISOString().slice(0, 19)}Z` };
+/** Names of those that succeeded: as they come, sorted, or as an array. */
+export function sendersOutput(sink: Sink, { json, sort }: { json: boolean; sort: boolean }): Output {
+  if (!json && !sort)
+    return {
+      keepsReplies: false,
+      reply: ({ statuscode, sender }) => (statuscode === statusCodes.ok ? sink.line(sender) : undefined),
+      end: () => Promise.resolve(),
+    };
+  return {
+    keepsReplies: true,
+    end: async ({ replies }) => {
+      const names = replies.filter(({ statuscode }) => statuscode === statusCodes.ok).map(({ sender }) => sender);
+      if (json) await sink.line(toJson(names));
+      else for (const name of names) await sink.line(name);
+    },
+  };
 }
 
-function statisticsJson(statistics: RequestStatistics): Record<string, unknown> {
-  const {
-    requestId,
-    noResponses,
-    unexpectedResponses,
-    discovered,
-    failed,
-    ok,
-    responses,
-    publishMs,
-    requestMs,
-    discoverMs,
-    start,
-  } = statistics;
+/** An object a line; nothing of the replies is kept. */
+export function jsonLinesOutput(sink: Sink, action: ActionItem): Output {
+  const summaries = summarizer(action);
+  const line = (value: object) => sink.line(JSON.stringify(value));
+  return {
+    keepsReplies: false,
+    begin: () => void line({ k: 'discovery', dm: 'mc' }),
+    discovered: ({ method, ms }, targets) => void line({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: method }),
+    reply: (reply, message) => {
+      summaries.add(reply);
+      const { sender } = reply;
+      return line({ k: 'result', pr: messageJson(message), rr: { ...replyJson(reply), sender, time_utc: timeOf(reply) } });
+    },
+    end: async ({ statistics, canary }) => {
+      if (canary) await line({ k: 'canary', canary });
+      await line({ k: 'summaries', agg: summaries.json() });
+      await line({ k: 'stats', stat: statisticsJson(statistics, canary) });
+    },
+  };
+}
+
+function replyJson({ action, statuscode, statusmsg, data }: NodeReply): Record<string, unknown> {
+  return { action, statuscode, statusmsg, data };
+}
+
+function timeOf({ time }: NodeReply): string {
+  return `${time.toISOString().slice(0, 19)}Z`;
+}
+
+/** The message as it came, in the form of protocol v1. */
+function messageJson({ id, sender, agent, time, body }: Received): Record<string, unknown> {
+  return { protocol: 'choria:reply:1', message: body, envelope: { requestid: id, senderid: sender, agent, time } };
+}
+
+function statisticsJson(statistics: RequestStatistics, canary: CanaryVerdict | undefined): Record<string, unknown> {
+  const { requestId, noResponses, unexpectedResponses, notAsked, discovered, failed, ok, responses } = statistics;
+  const { publishMs, requestMs, discoverMs, start } = statistics;
   return {
     requestid: requestId,
     no_responses: noResponses,
     unexpected_responses: unexpectedResponses,
+    ...(canary && { not_asked: notAsked }),
     discovered,
     failed,
     ok,
@@ -83,9 +110,13 @@ function statisticsJson(statistics: RequestStatistics): Record<string, unknown> 
 }
 
 /** Aggregates over the replies that succeeded, defaults filled in. */
-function summariesJson({ action, replies }: Outcome): Record<string, unknown> {
-  const good = replies
-    .filter(({ statuscode }) => statuscode === 0)
-    .map(({ data }) => ({ data: withOutputDefaults(action, data) }));
-  return Object.fromEntries(aggregate(action, good).map(({ output, result }) => [output, result]));
+function summarizer(action: ActionItem): { add: (reply: NodeReply) => undefined; json: () => Record<string, unknown> } {
+  const aggregator = new Aggregator(action);
+  return {
+    add: ({ statuscode, data }) => {
+      if (statuscode === statusCodes.ok) aggregator.add(withOutputDefaults(action, data));
+      return undefined;
+    },
+    json: () => Object.fromEntries(aggregator.results().map(({ output, result }) => [output, result])),
+  };
 }

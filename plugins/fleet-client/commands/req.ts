@@ -1,17 +1,21 @@
 // `req`: invokes an action on many nodes and shows what they answer.
 
-import { writeFileSync } from 'node:fs';
-import { findAction } from '../../wire/ddl.ts';
+import { type ActionItem, findAction } from '../../wire/ddl.ts';
 import { convertInput } from '../../wire/ddl-input.ts';
+import type { CanaryVerdict } from '../canary.ts';
 import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
-import { callRpc, type NodeReply } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates } from './context.ts';
+import type { NodeReply, RequestStatistics, RpcOptions } from '../options.ts';
+import { callRpc } from '../request.ts';
+import { type CommandContext, type CommandOptions, collectiveOf, discoveryOf, reportDuplicates } from './context.ts';
+import type { Output } from './output.ts';
 import { createProgress } from './progress.ts';
-import { jsonDocument, jsonLineWriter, senders } from './req-json.ts';
-import { type Outcome, tableDocument, textDocument } from './req-text.ts';
+import { jsonLinesOutput, jsonOutput, sendersOutput } from './req-json.ts';
+import { canaryText, tableOutput, textOutput } from './req-text.ts';
+import { Sink } from './sink.ts';
 
 const strictExitCode = 2;
+const canaryExitCode = 3;
 
 export async function req(context: CommandContext): Promise<number> {
   const { options } = context;
@@ -32,63 +36,88 @@ async function run(context: CommandContext): Promise<number> {
   const ddl = await findDdl(host, agent, libdirsOf(client.config));
   const action = findAction(ddl, String(context.arguments.action));
   const data = convertInput(action, readInputs((context.arguments.inputs ?? []) as readonly string[]));
-  const lines = options.jsonl ? jsonLineWriter(context) : undefined;
   const progress = createProgress(context, `${agent}#${action.action}`);
-  const show = chooser((options.display as string | undefined) ?? action.display ?? 'failed');
-  let targets: readonly string[] = [];
-  lines?.discovering();
-  const { replies, statistics, filterFailures } = await callRpc(client, {
-    agent,
-    action: action.action,
-    data,
-    agentTimeout: ddl.metadata.timeout,
-    service: ddl.metadata.service ?? false,
-    ...collectiveOf(options),
-    discovery: discoveryOf(options),
-    ...(typeof options.limit === 'string' && { limit: options.limit }),
-    ...(typeof options.limitSeed === 'number' && { limitSeed: options.limitSeed }),
-    ...(typeof options.batch === 'number' && { batchSize: options.batch }),
-    ...(typeof options.batchSleep === 'number' && { batchSleepMs: options.batchSleep * 1000 }),
-    ...(typeof options.timeout === 'number' && { timeoutMs: options.timeout * 1000 }),
-    ...(typeof options.replyTo === 'string' && { replyTo: options.replyTo }),
-    ...(typeof options.filterReplies === 'string' && { replyFilter: options.filterReplies }),
-    signal,
-    onDiscovered: (discovered, chosen) => {
-      targets = chosen;
-      lines?.discovered(discovered, chosen);
-      progress.start(chosen.length);
-    },
-    onReply: (reply, chosen) => {
-      if (chosen) lines?.reply(reply);
-      progress.advance();
-    },
-  }).finally(() => progress.stop());
-  await reportDuplicates(context, statistics.duplicates);
-  if (filterFailures.count > 0)
-    await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
-  const outcome: Outcome = { agent, action, replies: options.sort ? sorted(replies) : replies, statistics, show, targets };
-  if (typeof options.replyTo === 'string') await context.print(statistics.requestId);
-  else if (lines) await lines.end(outcome);
-  else await output(context, render(context, outcome));
-  const complete = statistics.noResponses.length === 0 && statistics.failed === 0;
-  return options.strict && !complete ? strictExitCode : 0;
-}
-
-function render(context: CommandContext, outcome: Outcome): string {
-  const { options, terminal } = context;
-  if (options.senders) return senders(outcome, options.json === true);
-  if (options.json) return jsonDocument(outcome);
-  if (options.table) return tableDocument(outcome);
-  return textDocument(outcome, { verbose: options.verbose === true, color: terminal.color && options.outputFile === undefined });
-}
-
-async function output({ options, print, tell }: CommandContext, text: string): Promise<void> {
-  if (typeof options.outputFile !== 'string') {
-    if (text !== '') await print(text);
-    return;
+  const sink = new Sink(context, () => progress.clear());
+  const output = outputOf(context, sink, agent, action);
+  output.begin?.();
+  try {
+    const { replies, statistics, canary, filterFailures } = await callRpc(client, {
+      agent,
+      action: action.action,
+      data,
+      agentTimeout: ddl.metadata.timeout,
+      service: ddl.metadata.service ?? false,
+      ...collectiveOf(options),
+      discovery: discoveryOf(options),
+      ...requestOptionsOf(options),
+      keepReplies: output.keepsReplies,
+      signal,
+      onDiscovered: (discovered, targets) => {
+        output.discovered?.(discovered, targets);
+        progress.start(targets.length);
+      },
+      onReply: (reply, chosen, message) => {
+        progress.advance();
+        return chosen ? output.reply?.(reply, message) : undefined;
+      },
+    }).finally(() => sink.flush().finally(() => progress.stop()));
+    await reportDuplicates(context, statistics.duplicates);
+    if (filterFailures.count > 0)
+      await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
+    await output.end({ replies: options.sort ? sorted(replies) : replies, statistics, canary });
+    await sink.flush();
+    if (typeof options.outputFile === 'string') await context.tell(`written to ${options.outputFile}`);
+    return await exitCodeOf(context, statistics, canary);
+  } finally {
+    await sink.end();
   }
-  writeFileSync(options.outputFile, `${text}\n`);
-  await tell(`written to ${options.outputFile}`);
+}
+
+function requestOptionsOf(options: CommandOptions): Partial<RpcOptions> {
+  if (options.canarySuccess !== undefined && options.canary === undefined)
+    throw new Error('--canary-success says how many of a canary have to succeed; give --canary as well');
+  const { limit, limitSeed, canary, canarySuccess, batch, batchSleep, timeout, retries, replyTo, filterReplies } = options;
+  return {
+    ...(typeof limit === 'string' && { limit }),
+    ...(typeof limitSeed === 'number' && { limitSeed }),
+    ...(typeof canary === 'string' && {
+      canary: { share: canary, ...(typeof canarySuccess === 'string' && { success: canarySuccess }) },
+    }),
+    ...(typeof batch === 'number' && { batchSize: batch }),
+    ...(typeof batchSleep === 'number' && { batchSleepMs: batchSleep * 1000 }),
+    ...(typeof timeout === 'number' && { timeoutMs: timeout * 1000 }),
+    ...(typeof retries === 'number' && { retries }),
+    ...(typeof replyTo === 'string' && { replyTo }),
+    ...(typeof filterReplies === 'string' && { replyFilter: filterReplies }),
+  };
+}
+
+function outputOf({ options, terminal }: CommandContext, sink: Sink, agent: string, action: ActionItem): Output {
+  if (typeof options.replyTo === 'string')
+    return { keepsReplies: false, end: async ({ statistics }) => sink.line(statistics.requestId) };
+  if (options.jsonl) return jsonLinesOutput(sink, action);
+  if (options.senders) return sendersOutput(sink, { json: options.json === true, sort: options.sort === true });
+  if (options.json) return jsonOutput(sink, agent, action);
+  if (options.table) return tableOutput(sink, action);
+  return textOutput(sink, action, {
+    verbose: options.verbose === true,
+    color: terminal.color && options.outputFile === undefined,
+    sort: options.sort === true,
+    show: chooser((options.display as string | undefined) ?? action.display ?? 'failed'),
+  });
+}
+
+async function exitCodeOf(
+  { options, tell }: CommandContext,
+  { responses, noResponses, failed, notAsked }: RequestStatistics,
+  canary: CanaryVerdict | undefined,
+): Promise<number> {
+  if (canary && !canary.passed) {
+    await tell(`${canaryText(canary)}; ${notAsked.length} nodes were not asked`);
+    return canaryExitCode;
+  }
+  const complete = responses > 0 && noResponses.length + failed === 0;
+  return options.strict && !complete && options.replyTo === undefined ? strictExitCode : 0;
 }
 
 /** `key=value` words; the value may have further equal signs. @throws Error for a word without one */
