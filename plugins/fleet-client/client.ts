@@ -9,6 +9,18 @@ import { Collector, type Received } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
 const connection = 'client';
+
+/** What the configuration of this client does not allow. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  readonly code: 'UNKNOWN_COLLECTIVE';
+
+  constructor(code: ClientError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
 
@@ -72,6 +84,16 @@ export class FleetClient {
     return this.config.main_collective ?? this.config.collectives[0] ?? 'mcollective';
   }
 
+  /** The collective to reach: the one asked for, or the main one. @throws ClientError for one that is not configured here */
+  collective(asked: string = this.mainCollective): string {
+    const known = [...new Set([this.mainCollective, ...this.config.collectives])];
+    if (known.includes(asked)) return asked;
+    throw new ClientError(
+      'UNKNOWN_COLLECTIVE',
+      `this client knows no collective '${asked}', only ${known.join(', ')}; add it to \`collectives\` in the configuration`,
+    );
+  }
+
   /** Connects on first use. @throws PluginError `UNAVAILABLE` if no broker can be reached or the certificate is not there */
   open(): Promise<Who> {
     this.#opening ??= this.#connect();
@@ -88,7 +110,7 @@ export class FleetClient {
   async ping(options: PingOptions = {}): Promise<PingResult> {
     const begun = performance.now();
     const { callerid } = await this.open();
-    const collective = options.collective ?? this.mainCollective;
+    const collective = this.collective(options.collective);
     const id = newRequestId();
     const replyTo = replySubject(collective, callerid, id);
     const answers: { sender: string; ms: number }[] = [];

@@ -110,7 +110,7 @@ class Request {
     this.#client = client;
     this.#options = options;
     this.#choose = replyFilterOf(options.replyFilter);
-    this.#collective = options.collective ?? client.mainCollective;
+    this.#collective = client.collective(options.collective);
   }
 
   async run(): Promise<RpcResult> {

@@ -1,6 +1,7 @@
 // What became of each message, for `muster why` and the counters: silence on the wire is explained here.
 
-const maxKept = 2_048;
+/** Requests that are remembered. */
+export const maxKept = 2_048;
 
 export type Outcome = 'replied' | 'invalid' | 'filtered' | 'collective' | 'expired' | 'replayed' | 'running' | 'refused';
 
