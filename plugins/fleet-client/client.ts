@@ -3,8 +3,9 @@
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { emptyFilter, type Filter } from '../wire/filter.ts';
+import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
-import { broadcastSubject, replySubject } from '../wire/subjects.ts';
+import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
 import { Collector, type Received } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
@@ -13,7 +14,7 @@ const connection = 'client';
 /** What the configuration of this client does not allow. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
-  readonly code: 'UNKNOWN_COLLECTIVE';
+  readonly code: 'UNKNOWN_COLLECTIVE' | 'FEDERATION';
 
   constructor(code: ClientError['code'], message: string) {
     super(message);
@@ -21,6 +22,8 @@ export class ClientError extends Error {
   }
 }
 
+/** Subjects that one message to a federation names, as Choria groups them. */
+const targetsPerMessage = 200;
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
 
@@ -69,15 +72,23 @@ export const clientNeeds = {
   plugins: ['security', 'agent'],
 };
 
+export interface FleetClientOptions {
+  /** Member networks to reach through a federation, over CHORIA_FED_COLLECTIVE and `plugin.choria.federation.collectives`. */
+  readonly federations?: readonly string[];
+}
+
 /** Needs what `clientNeeds` lists. */
 export class FleetClient {
   readonly config: ClientConfig;
+  /** Member networks that every request goes to; without any, it goes to the brokers of this network. */
+  readonly federations: readonly string[];
   readonly #host: Host;
   #opening: Promise<Who> | undefined;
 
-  constructor(host: Host) {
+  constructor(host: Host, options: FleetClientOptions = {}) {
     this.#host = host;
     this.config = host.config as unknown as ClientConfig;
+    this.federations = options.federations ?? configuredFederations(this.config, process.env.CHORIA_FED_COLLECTIVE);
   }
 
   get mainCollective(): string {
@@ -140,7 +151,7 @@ export class FleetClient {
       // What it takes to connect and to sign is not taken from the nodes.
       collector.endAfter(timeoutMs);
       sent = performance.now();
-      await this.publish(broadcastSubject(collective, 'discovery'), payload);
+      await this.send(id, [broadcastSubject(collective, 'discovery')], payload);
       await collector.ended(options.signal);
     } finally {
       await collector.close();
@@ -165,18 +176,30 @@ export class FleetClient {
     return message.payload;
   }
 
-  publish(subject: string, payload: Uint8Array): Promise<void> {
-    return this.#host.bus.publish({ connection, subject, payload });
+  /** Sends one signed request to some subjects, through the federation if there is one. */
+  async send(id: string, subjects: readonly string[], payload: Uint8Array): Promise<void> {
+    if (this.federations.length === 0) {
+      await Promise.all(subjects.map((subject) => this.#host.bus.publish({ connection, subject, payload })));
+      return;
+    }
+    const message = new RoutedMessage(payload);
+    for (let first = 0; first < subjects.length; first += targetsPerMessage) {
+      const targets = subjects.slice(first, first + targetsPerMessage);
+      const federated = message.withRouting({ ...message.routing, federation: { request: id, replyTo: '', targets } });
+      for (const name of this.federations)
+        await this.#host.bus.publish({ connection, subject: federationSubject(name, 'federation'), payload: federated });
+    }
   }
 
   async #connect(): Promise<Who> {
+    const servers = brokerUrls(this.#brokers());
     const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
       role: 'client',
     })) as Who & { tls: object };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.config;
     await this.#host.bus.open({
       connection,
-      servers: brokerUrls(this.config['plugin.choria.middleware_hosts']),
+      servers,
       name: who.callerid,
       tls,
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
@@ -184,6 +207,36 @@ export class FleetClient {
     });
     return who;
   }
+
+  /** A client of a federation meets the federation's brokers only. @throws ClientError `FEDERATION` */
+  #brokers(): readonly string[] {
+    if (this.federations.length === 0) return this.config['plugin.choria.middleware_hosts'];
+    const wrong = this.federations.find((name) => !fitsSubject(name) || name.includes('.'));
+    if (wrong !== undefined)
+      throw new ClientError(
+        'FEDERATION',
+        `'${wrong}' is no name of a member network of a federation; names have no dots and spaces`,
+      );
+    const brokers = this.config['plugin.choria.federation_middleware_hosts'] ?? [];
+    if (brokers.length > 0) return brokers;
+    throw new ClientError(
+      'FEDERATION',
+      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts`,
+    );
+  }
+}
+
+/** The names in the environment, else those of the configuration. */
+function configuredFederations(config: ClientConfig, environment: string | undefined): readonly string[] {
+  return environment ? splitNames(environment) : (config['plugin.choria.federation.collectives'] ?? []);
+}
+
+/** Names with commas between them. */
+export function splitNames(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 /** Names that occur more than once. */

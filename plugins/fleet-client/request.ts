@@ -193,8 +193,10 @@ class Request {
 
   async #publish(payload: Uint8Array, targets: readonly string[]): Promise<void> {
     const begun = performance.now();
-    if (this.#options.service) await this.#client.publish(serviceSubject(this.#collective, this.#options.agent), payload);
-    else await Promise.all(targets.map((target) => this.#client.publish(nodeSubject(this.#collective, target), payload)));
+    const subjects = this.#options.service
+      ? [serviceSubject(this.#collective, this.#options.agent)]
+      : targets.map((target) => nodeSubject(this.#collective, target));
+    await this.#client.send(this.#id, subjects, payload);
     this.#publishMs += performance.now() - begun;
   }
 

@@ -41,10 +41,10 @@ export class Fleet {
     this.#remove = remove;
   }
 
-  /** A broker that is ready, and no node yet. */
-  static async start(brokerConfig: Readonly<Record<string, unknown>> = {}): Promise<Fleet> {
+  /** A broker that is ready, and no node yet. Fleets that meet share an authority. */
+  static async start(brokerConfig: Readonly<Record<string, unknown>> = {}, shared?: Authority): Promise<Fleet> {
     const { path, remove } = temporaryFolder();
-    const authority = await openAuthority(join(path, 'ca'), 'Test CA');
+    const authority = shared ?? (await openAuthority(join(path, 'ca'), 'Test CA'));
     const fleet = new Fleet(path, await freePort(), authority, remove);
     const certificate = await fleet.certificate('broker.test', ['localhost', '127.0.0.1']);
     const broker = await startHost({
