@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
 import { type BrokerPlan, brokerConfiguration } from './configuration.ts';
+import { readLinks } from './links.ts';
 import { findNatsServer } from './program.ts';
 
 interface Config {
@@ -121,6 +122,7 @@ class Broker {
               user: config['plugin.choria.network.peer_user'],
               password: config['plugin.choria.network.peer_password'],
             },
+      links: readLinks(this.#host.config, tls),
     };
   }
 
