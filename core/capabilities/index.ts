@@ -46,7 +46,7 @@ export function createCapabilities(host: Host): Capabilities {
     createTimers(),
     createProcesses(host),
     createEvents(),
-    createMetrics(),
+    createMetrics(host),
     createTerminal(host.options.terminal),
     createHostControl(host),
   ];

@@ -84,8 +84,8 @@ function checkEntry(entry: PluginEntry, at: Path): Located[] {
 }
 
 function checkSwitch({ config }: Manifest, { when }: PluginEntry, at: Path): Located[] {
-  if (when === undefined || config?.keys?.[when]?.type === 'boolean') return [];
-  return [{ path: at, message: `${when} must be a key of type boolean under \`config: {keys: …}\`` }];
+  if (when === undefined || ['boolean', 'integer'].includes(config?.keys?.[when]?.type ?? '')) return [];
+  return [{ path: at, message: `${when} must be a key of type boolean or integer under \`config: {keys: …}\`` }];
 }
 
 function findDuplicates(plugins: readonly PluginEntry[]): Located[] {

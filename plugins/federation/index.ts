@@ -15,6 +15,7 @@ interface Config {
   readonly 'plugin.choria.federation_middleware_hosts'?: readonly string[];
   readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
+  readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
 }
@@ -30,6 +31,8 @@ interface Tally {
   errors: number;
 }
 
+/** What comes from a side. */
+const stages = { federation: 'requests', collective: 'replies' } as const;
 const otherSide = { federation: 'collective', collective: 'federation' } as const;
 
 export default definePlugin({
@@ -81,6 +84,7 @@ class FederationBroker {
     for (const side of ['federation', 'collective'] as const)
       for (let worker = 0; worker < workers; worker += 1) await this.#listen(side, worker);
     await this.#host.timers.set({ id: 'servers', afterMs: 0, everyMs: lookMs }, () => this.#lookAtServers());
+    if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers());
     this.#host.log.info(`federation broker of ${this.#network} passes on what comes from ${federation.join(', ')}`);
   }
 
@@ -102,6 +106,31 @@ class FederationBroker {
         refused: Object.fromEntries(this.#refused),
       },
     };
+  }
+
+  async #tellNumbers(): Promise<void> {
+    const { metrics } = this.#host;
+    for (const tally of this.#tallies) {
+      const labels = {
+        name: stages[tally.side],
+        worker: String(tally.worker),
+        connected_to: tally.side,
+        cluster: this.#network,
+        identity: this.#identity,
+      };
+      await metrics.set('choria_federation_received_msgs', tally.received, labels, {
+        type: 'counter',
+        help: 'Messages that came',
+      });
+      await metrics.set('choria_federation_published_msgs', tally.published, labels, {
+        type: 'counter',
+        help: 'Messages that were passed on',
+      });
+      await metrics.set('choria_federation_errors', tally.errors, labels, {
+        type: 'counter',
+        help: 'Messages that were refused or could not be passed on',
+      });
+    }
   }
 
   async #connect(connection: Side, hosts: readonly string[], certname: string, tls: object): Promise<void> {
@@ -132,7 +161,7 @@ class FederationBroker {
   async #pass({ payload }: BusMessage, tally: Tally): Promise<void> {
     const { side, worker } = tally;
     tally.received += 1;
-    const stage = side === 'federation' ? 'requests' : 'replies';
+    const stage = stages[side];
     const hop = [this.#servers[side], `${this.#identity} (${stage}:${worker})`, this.#servers[otherSide[side]]] as const;
     let forwarded: Forwarded;
     try {

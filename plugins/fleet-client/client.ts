@@ -70,6 +70,7 @@ export interface PingResult {
 export const clientNeeds = {
   bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
   plugins: ['security', 'agent'],
+  metrics: true,
 };
 
 export interface FleetClientOptions {
@@ -83,6 +84,7 @@ export class FleetClient {
   /** Member networks that every request goes to; without any, it goes to the brokers of this network. */
   readonly federations: readonly string[];
   readonly #host: Host;
+  readonly #counters = { requests: 0, replies: 0 };
   #opening: Promise<Who> | undefined;
 
   constructor(host: Host, options: FleetClientOptions = {}) {
@@ -128,7 +130,7 @@ export class FleetClient {
     const windowed = options.windowed ?? this.config['plugin.choria.discovery.broadcast.windowed_timeout'];
     const timeoutMs = options.timeoutMs ?? this.config.discovery_timeout * 1000;
     let sent = Number.POSITIVE_INFINITY;
-    const collector = new Collector(this.#host, id, replyTo, ({ sender }) => {
+    const collector = this.collect(id, replyTo, ({ sender }) => {
       const ms = performance.now() - sent;
       answers.push({ sender, ms });
       options.onAnswer?.(sender, ms);
@@ -161,7 +163,10 @@ export class FleetClient {
 
   /** Gathers replies to a request id; the caller opens and closes the collector. */
   collect(id: string, replyTo: string, onReply: (reply: Received) => void): Collector {
-    return new Collector(this.#host, id, replyTo, onReply);
+    return new Collector(this.#host, id, replyTo, (reply) => {
+      this.#counters.replies += 1;
+      onReply(reply);
+    });
   }
 
   /** Signs a request. */
@@ -178,6 +183,7 @@ export class FleetClient {
 
   /** Sends one signed request to some subjects, through the federation if there is one. */
   async send(id: string, subjects: readonly string[], payload: Uint8Array): Promise<void> {
+    this.#counters.requests += 1;
     if (this.federations.length === 0) {
       await Promise.all(subjects.map((subject) => this.#host.bus.publish({ connection, subject, payload })));
       return;
@@ -205,7 +211,18 @@ export class FleetClient {
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     });
+    if (this.config['plugin.choria.stats_port'] > 0 && this.#host.capabilities.metrics)
+      await this.#host.metrics.onCollect(() => this.#tellNumbers(who.identity));
     return who;
+  }
+
+  async #tellNumbers(identity: string): Promise<void> {
+    const { metrics, bus } = this.#host;
+    const { reconnects = 0 } = await bus.info(connection);
+    const set = (name: string, value: number, help: string) => metrics.set(name, value, { identity }, { type: 'counter', help });
+    await set('choria_connector_reconnections', reconnects, 'Times that the connection to the broker was made again');
+    await set('muster_client_requests_total', this.#counters.requests, 'Requests that were sent');
+    await set('muster_client_replies_total', this.#counters.replies, 'Replies that belong to a request');
   }
 
   /** A client of a federation meets the federation's brokers only. @throws ClientError `FEDERATION` */

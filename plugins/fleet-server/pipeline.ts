@@ -131,6 +131,7 @@ export class Pipeline {
       // Most filters are decided at once.
       if (!(typeof fits === 'boolean' ? fits : await fits)) return;
       if (!this.#isForUs(request, transport)) return;
+      outcomes.lastMessage = Math.floor(Date.now() / 1000);
       if (request.agent === 'discovery') await this.#answerPing(request, transport);
       else await this.#answerRpc(request, transport);
     } catch (error) {

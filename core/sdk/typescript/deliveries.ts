@@ -14,6 +14,7 @@ const idMembers: Readonly<Record<string, string>> = {
   'process/output': 'id',
   'process/exit': 'id',
   'plugins/changed': 'kind',
+  'metrics/collect': 'id',
 };
 
 export class Deliveries {

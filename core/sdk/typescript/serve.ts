@@ -118,7 +118,7 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     timers: createTimers({ call }, deliveries),
     processes: createProcesses({ call }, deliveries),
     events: createEvents({ call }, deliveries),
-    metrics: createMetrics({ call }),
+    metrics: createMetrics({ call }, deliveries),
     terminal: createTerminal({ call }),
     control: createHostControl({ call }),
   };
