@@ -13,6 +13,7 @@ import { createPlugins } from './plugins.ts';
 import { createProcesses } from './processes.ts';
 import { createTerminal, type TerminalEnds } from './terminal.ts';
 import { createTimers } from './timers.ts';
+import { createTraces } from './traces.ts';
 
 /** One capability: its methods by name, and its end. */
 export interface Capability {
@@ -47,6 +48,7 @@ export function createCapabilities(host: Host): Capabilities {
     createProcesses(host),
     createEvents(),
     createMetrics(host),
+    createTraces(host),
     createTerminal(host.options.terminal),
     createHostControl(host),
   ];

@@ -6,6 +6,7 @@ import { emptyFilter, type Filter } from '../wire/filter.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
+import { clientSpanOf, type Span, spanTime, traceIdOf } from '../wire/trace.ts';
 import { Collector, type Received } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
@@ -69,7 +70,7 @@ export interface PingResult {
 /** What a program has to be granted to use a FleetClient, as under `needs:` in a manifest. */
 export const clientNeeds = {
   bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-  plugins: ['security', 'agent'],
+  plugins: ['security', 'agent', 'tracer'],
   metrics: true,
 };
 
@@ -120,11 +121,20 @@ export class FleetClient {
   }
 
   /** Asks all nodes that a filter fits to show themselves. */
-  async ping(options: PingOptions = {}): Promise<PingResult> {
+  ping(options: PingOptions = {}): Promise<PingResult> {
+    const id = newRequestId();
+    return this.traced(
+      id,
+      'discovery',
+      () => this.#ping(id, options),
+      ({ answers }) => ({ 'muster.replies': answers.length }),
+    );
+  }
+
+  async #ping(id: string, options: PingOptions): Promise<PingResult> {
     const begun = performance.now();
     const { callerid } = await this.open();
     const collective = this.collective(options.collective);
-    const id = newRequestId();
     const replyTo = replySubject(collective, callerid, id);
     const answers: { sender: string; ms: number }[] = [];
     const windowed = options.windowed ?? this.config['plugin.choria.discovery.broadcast.windowed_timeout'];
@@ -167,6 +177,36 @@ export class FleetClient {
       this.#counters.replies += 1;
       onReply(reply);
     });
+  }
+
+  /** Does the work of one request, and records it as a span where traces are followed; nodes hang theirs below it. */
+  async traced<T>(id: string, name: string, work: () => Promise<T>, about: (result: T) => Span['attributes']): Promise<T> {
+    if (this.config['plugin.muster.otlp_endpoint'] === undefined) return work();
+    const start = spanTime();
+    const record = async (attributes: Span['attributes'], message?: string) => {
+      const span: Span = {
+        trace: traceIdOf(id),
+        span: clientSpanOf(id),
+        name,
+        role: 'client',
+        start,
+        end: spanTime(),
+        ok: message === undefined,
+        ...(message !== undefined && { message }),
+        attributes: { 'muster.request': id, ...attributes },
+      };
+      await this.#host.plugins
+        .call('tracer', 'otlp', 'tracer/record', { spans: [span] })
+        .catch((error: Error) => this.#host.log.warn(`the span of request ${id} was lost: ${error.message}`));
+    };
+    try {
+      const result = await work();
+      await record(about(result));
+      return result;
+    } catch (error) {
+      await record({}, (error as Error).message);
+      throw error;
+    }
   }
 
   /** Signs a request. */

@@ -113,7 +113,23 @@ class Request {
     this.#collective = client.collective(options.collective);
   }
 
-  async run(): Promise<RpcResult> {
+  run(): Promise<RpcResult> {
+    const { agent, action } = this.#options;
+    return this.#client.traced(
+      this.#id,
+      `${agent}#${action}`,
+      () => this.#run(),
+      ({ statistics: { discovered, responses, failed } }) => ({
+        'muster.agent': agent,
+        'muster.action': action,
+        'muster.targets': discovered,
+        'muster.replies': responses,
+        'muster.failed': failed,
+      }),
+    );
+  }
+
+  async #run(): Promise<RpcResult> {
     const { callerid } = await this.#client.open();
     const found = await this.#findTargets();
     const { batchSize = found.targets.length, batchSleepMs = 1_000, signal } = this.#options;

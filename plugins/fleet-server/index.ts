@@ -112,6 +112,9 @@ class FleetServer {
       const everyMs = Math.max(1, this.#config['plugin.choria.status_update_interval']) * 1000;
       await host.timers.set({ id: 'status', afterMs: 0, everyMs }, () => this.#writeStatus(info.startedAt));
     }
+    // The calls of this host are told to it from its start on.
+    if (this.#config['plugin.muster.otlp_endpoint'] !== undefined)
+      await host.plugins.call('tracer', 'otlp', 'tracer/record', { spans: [] });
     if (this.#config['plugin.choria.stats_port'] > 0) await host.metrics.onCollect(() => this.#tellNumbers());
   }
 

@@ -146,6 +146,16 @@ describe('numbers for Prometheus', () => {
     await bridge.stop();
   });
 
+  test('a node whose plugins are processes of their own shows the same', async () => {
+    const port = await freePort();
+    const node = await fleet.node('apart.test', { config: { 'plugin.choria.stats_port': port }, inlineAs: 'persistent' });
+    await client.ask('apart.test', 'rpcutil', 'ping');
+    const { values } = await scrape(port);
+    expect(values['choria_server_replies{identity="apart.test"}']).toBe(1);
+    expect(values['muster_plugin_calls_total{plugin="security/x509"}']).toBeGreaterThan(0);
+    await node.stop();
+  }, 30_000);
+
   test('without a port nothing listens, and a port that is taken is used once it is free', async () => {
     const port = await freePort();
     const squatter = createServer((_request, response) => response.end('mine'));

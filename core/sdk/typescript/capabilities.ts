@@ -118,6 +118,27 @@ export interface Metrics {
   list(): Promise<readonly ListedMetric[]>;
 }
 
+/** A call between plugins that ended. Ids are hex, as in W3C trace context. */
+export interface CallSpan {
+  readonly trace: string;
+  readonly span: string;
+  readonly parent: string;
+  /** `kind/name` of who was called. */
+  readonly plugin: string;
+  readonly method: string;
+  /** Unix milliseconds at the start. */
+  readonly time: number;
+  readonly ms: number;
+  /** `ok`, or the code of the error. */
+  readonly outcome: string;
+  readonly message?: string;
+}
+
+export interface Traces {
+  /** Tells of the calls whose trace is followed. */
+  watch(handler: (span: CallSpan) => void): Promise<void>;
+}
+
 export interface TerminalInfo {
   readonly tty: boolean;
   readonly columns: number;
@@ -233,6 +254,15 @@ export function createMetrics(host: Caller, deliveries: Deliveries): Metrics {
       await host.call('metrics/watch', { id: 'numbers' });
     },
     list: async () => ((await host.call('metrics/list', {})) as { metrics: ListedMetric[] }).metrics,
+  };
+}
+
+export function createTraces(host: Caller, deliveries: Deliveries): Traces {
+  return {
+    watch: async (handler) => {
+      deliveries.on('traces/span', 'calls', (params) => handler(params as unknown as CallSpan));
+      await host.call('traces/watch', { id: 'calls' });
+    },
   };
 }
 

@@ -15,6 +15,7 @@ const idMembers: Readonly<Record<string, string>> = {
   'process/exit': 'id',
   'plugins/changed': 'kind',
   'metrics/collect': 'id',
+  'traces/span': 'id',
 };
 
 export class Deliveries {

@@ -14,6 +14,7 @@ export {
 export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, SubscriptionSpec } from './bus.ts';
 export type {
   AnnouncedPlugin,
+  CallSpan,
   HostInfo,
   ListedMetric,
   ListedPlugin,
