@@ -1,8 +1,12 @@
 // A federation and two member networks, each with a broker of its own: requests go in, replies come out.
 
+import { readFileSync } from 'node:fs';
 import type { Msg, NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { embed } from '../../core/host/embed.ts';
 import { forwardReply, forwardRequest } from '../../plugins/federation/route.ts';
+import { AgentClient } from '../../plugins/fleet-client/agent-client.ts';
+import { clientNeeds, FleetClient } from '../../plugins/fleet-client/client.ts';
 import { type Ran, runMuster, writeConfig } from '../support/command.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { until } from '../support/folders.ts';
@@ -25,6 +29,7 @@ interface Status {
   readonly details: { readonly errors: number; readonly refused: Readonly<Record<string, number>> };
 }
 
+const rpcutilDdl: unknown = JSON.parse(readFileSync(new URL('../../ddl/agents/rpcutil.json', import.meta.url), 'utf8'));
 const read = (message: Msg | undefined) => message?.json<TransportJson>();
 const statusOf = async ({ host }: TestHost) => (await host.call('service', 'federation', 'service/status', {})) as Status;
 
@@ -92,6 +97,22 @@ describe.each([
   test('a client of one member network finds those alone', async () => {
     const one = await federation.client('operator.mcollective', { ...settings, 'plugin.choria.federation.collectives': 'oslo' });
     expect(await one.find({}, 1_000)).toEqual(['o1.test']);
+  });
+
+  test('a program names member networks for its client, and generated clients go through them', async () => {
+    class RpcutilClient extends AgentClient {
+      ping() {
+        return this.call<{ pong: number }>('ping', {}, { discoveryTimeoutMs: 1_000 });
+      }
+    }
+    await using embedded = await embed({
+      runtime: federation.runtime,
+      needs: clientNeeds,
+      config: { ...(await federation.certificate('operator.mcollective')), identity: 'operator.mcollective', ...settings },
+    });
+    const rpcutil = new RpcutilClient(new FleetClient(embedded.host, { federations: ['oslo'] }), rpcutilDdl);
+    const { replies } = await rpcutil.ping().result();
+    expect(replies).toMatchObject([{ sender: 'o1.test', ok: true, data: { pong: expect.any(Number) } }]);
   });
 
   test('a request to named nodes is answered by each once, wherever they are', async () => {

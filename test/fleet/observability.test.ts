@@ -265,6 +265,15 @@ describe('the status file', () => {
   });
 });
 
+test('a node that lost its broker says so in its status file, and when it is back', async () => {
+  const server = () => (JSON.parse(readFileSync(statusFile, 'utf8')) as { connected_server: string }).connected_server;
+  await fleet.broker?.stop();
+  await until('the connection is gone', () => server() === '', 20_000);
+  expect((await runMuster(['status', '--status-file', statusFile])).out).toContain('connection check failed');
+  await fleet.startBroker();
+  await until('the connection is back', () => server() !== '', 20_000);
+}, 60_000);
+
 test('the log level of a running node is changed and told', async () => {
   const state = join(folder, 'state');
   const config = writeConfig(folder, 'server.conf', {
