@@ -9,8 +9,8 @@ interface Options {
 }
 
 const progress = /^started (\d+)$/;
-/** A process with ten thousand nodes needs more than Node allows itself. */
-const nodeMemory = '--max-old-space-size=12288';
+/** A process with thousands of nodes needs more memory than Node allows itself, and lets more of it become garbage at once. */
+const nodeFlags = ['--max-old-space-size=12288', '--max-semi-space-size=64'];
 
 /** What a process prints on stderr while its nodes start. */
 export function progressLine(started: number): string {
@@ -41,8 +41,9 @@ export class EmulatorProcesses {
       Array.from({ length: processes }, (_, index) => {
         const own = Math.min(share, nodes - index * share);
         const args = ['emulate', '--nodes', String(own), '--first', String(first + index * share), ...flags, ...config];
-        const [node = '', ...rest] = program;
-        return this.#run(index, own, [node, nodeMemory, ...rest, ...args], interactive);
+        // The program's own flags come first, so that these count.
+        const [script = '', ...before] = [...program].reverse();
+        return this.#run(index, own, [...before.reverse(), ...nodeFlags, script, ...args], interactive);
       }),
     );
     if (interactive) await this.#host.terminal.write('\n', 'stderr');
