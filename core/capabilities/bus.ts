@@ -153,6 +153,7 @@ class Connection {
   #nats: NatsConnection | undefined;
   #connecting: Promise<NatsConnection> | undefined;
   #closed = false;
+  #lost = false;
   readonly #ending = new AbortController();
   #reconnects = 0;
 
@@ -163,7 +164,7 @@ class Connection {
   }
 
   get server(): string | undefined {
-    return this.#nats && !this.#nats.isClosed() ? `nats://${this.#nats.getServer()}` : undefined;
+    return this.#nats && !this.#nats.isClosed() && !this.#lost ? `nats://${this.#nats.getServer()}` : undefined;
   }
 
   open(): void {
@@ -249,7 +250,7 @@ class Connection {
     const nats = this.#nats;
     const stats = nats?.stats();
     return {
-      connected: nats !== undefined && !nats.isClosed(),
+      connected: this.server !== undefined,
       servers: this.#params.servers,
       name: this.#params.name ?? '',
       ...(this.server !== undefined && { server: this.server }),
@@ -304,10 +305,12 @@ class Connection {
     for await (const status of nats.status()) {
       if (status.type === 'reconnect') {
         this.#reconnects += 1;
+        this.#lost = false;
         this.#log.info({ server: status.server }, 'connected to the broker again');
-      } else if (status.type === 'disconnect')
+      } else if (status.type === 'disconnect') {
+        this.#lost = true;
         this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
-      else if (status.type === 'error') this.#log.error({}, `the broker says: ${status.error.message}`);
+      } else if (status.type === 'error') this.#log.error({}, `the broker says: ${status.error.message}`);
     }
   }
 

@@ -13,6 +13,7 @@ import { createPlugins } from './plugins.ts';
 import { createProcesses } from './processes.ts';
 import { createTerminal, type TerminalEnds } from './terminal.ts';
 import { createTimers } from './timers.ts';
+import { createTraces } from './traces.ts';
 
 /** One capability: its methods by name, and its end. */
 export interface Capability {
@@ -46,7 +47,8 @@ export function createCapabilities(host: Host): Capabilities {
     createTimers(),
     createProcesses(host),
     createEvents(),
-    createMetrics(),
+    createMetrics(host),
+    createTraces(host),
     createTerminal(host.options.terminal),
     createHostControl(host),
   ];

@@ -24,6 +24,7 @@ export function addPluginCommands(program: Command, root: string): void {
   addTrace(plugin, root);
   addReload(plugin, root);
   addWhy(plugin, root);
+  addLogLevel(plugin, root);
   addAttach(plugin, root);
   addRecord(plugin, root);
   addReplay(plugin);
@@ -134,6 +135,21 @@ function addWhy(plugin: Command, root: string): void {
     .description('Tells why a plugin or bundle of a running host is not active, and what to do.')
     .addHelpText('after', examples(['muster plugin why greeter --state /var/lib/muster']))
     .action(async (name: string, flags: HostFlags) => (await import('./plugin-inspect.ts')).whyNot(root, name, flags));
+}
+
+function addLogLevel(plugin: Command, root: string): void {
+  hostFlags(plugin.command('log-level [level]'))
+    .summary('Change what a running host logs')
+    .description(
+      'Sets the lowest level that a running host logs (debug, info, warn or error) until it restarts; without one, tells it.',
+    )
+    .addHelpText(
+      'after',
+      examples(['muster plugin log-level debug --config /etc/muster/server.conf', 'muster plugin log-level --json']),
+    )
+    .action(async (level: string | undefined, flags: HostFlags) =>
+      (await import('./plugin-inspect.ts')).changeLogLevel(root, level, flags),
+    );
 }
 
 function addAttach(plugin: Command, root: string): void {

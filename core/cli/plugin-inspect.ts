@@ -55,6 +55,14 @@ export async function tracePlugins(
   });
 }
 
+export async function changeLogLevel(root: string, level: string | undefined, flags: Flags): Promise<void> {
+  const answer = await withHost(findStateFolder(root, flags), (peer) =>
+    peer.call('host/log-level', level === undefined ? {} : { level }, { deadlineMs: answerMs }),
+  );
+  const { level: now } = answer as { level: string };
+  process.stdout.write(flags.json ? `${JSON.stringify({ level: now })}\n` : `${now}\n`);
+}
+
 export async function reloadBundle(root: string, bundle: string, flags: Flags): Promise<void> {
   await withHost(findStateFolder(root, flags), (peer) => peer.call('plugin/reload', { bundle }, { deadlineMs: reloadMs }));
   process.stdout.write(flags.json ? '{"reloaded":true}\n' : `${bundle} is loaded\n`);

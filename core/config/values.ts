@@ -95,9 +95,13 @@ const converters: Readonly<Record<KeyType, (text: string, before: Value | undefi
   path: (text) => ({ value: expandHome(text) }),
 };
 
-/** Whether a value says yes, also one that is still text since nobody declared its key. */
+/** Whether a value says yes: true, a number that is not 0, or text that says so, since nobody declared its key. */
 export function isTrue(value: Value | undefined): boolean {
-  return value === true || (typeof value === 'string' && /^(1|yes|true|y|t)$/i.test(value));
+  return (
+    value === true ||
+    (typeof value === 'number' && value !== 0) ||
+    (typeof value === 'string' && /^(1|yes|true|y|t)$/i.test(value))
+  );
 }
 
 const unitMs: Readonly<Record<string, number>> = {

@@ -11,6 +11,7 @@ import { type IncomingCall, Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
 import { openDock } from './attached.ts';
 import type { Host } from './host.ts';
+import { logLevels } from './log.ts';
 import { describeRun } from './plugin-run.ts';
 import type { TraceEntry } from './traces.ts';
 import { whyNotActive } from './why.ts';
@@ -93,6 +94,8 @@ export class ControlSocket {
       case 'plugin/trace':
         await trace(host, params, call);
         return {};
+      case 'host/log-level':
+        return { level: logLevel(host, optionalText(params, 'level')) };
       case 'plugin/describe':
         return describeRun(host, text(params, 'plugin'));
       case 'plugin/attach': {
@@ -136,6 +139,17 @@ async function attach(host: Host, key: string): Promise<string> {
     .then(() => host.log.info({}, `${key} is attached`))
     .catch((error: Error) => host.log.error({}, `${key} could not be attached: ${error.message}`));
   return path;
+}
+
+/** The lowest level that is logged, changed first if another is wanted. */
+function logLevel({ log }: Host, wanted: string | undefined): string {
+  if (log.level === undefined) throw new PluginError('UNAVAILABLE', 'the log of this host is not its own, so it has no level');
+  if (wanted === undefined) return log.level;
+  const level = logLevels.find((known) => known === wanted);
+  if (!level) throw new PluginError('INVALID_PARAMS', `there is no log level '${wanted}'; there are ${logLevels.join(', ')}`);
+  log.info({ from: log.level, to: level }, `the log level is changed to ${level}`);
+  log.level = level;
+  return level;
 }
 
 function text(params: Params, name: string): string {

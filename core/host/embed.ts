@@ -54,6 +54,13 @@ export async function embed({
   };
   try {
     await core.start();
+    // What shows the numbers of a host to monitoring runs with a program as it does with services.
+    for (const { kind, name, state } of core.list('exporter'))
+      if (state !== 'off')
+        await core
+          .plugin(kind, name)
+          ?.ensure()
+          .catch(() => undefined);
     const host = await core.attach('program', needs);
     return { host, close, [Symbol.asyncDispose]: close };
   } catch (error) {

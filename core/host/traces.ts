@@ -1,5 +1,6 @@
 // What passes between the host and its plugins, for those who watch. Costs nothing when nobody does.
 
+import { randomBytes } from 'node:crypto';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
@@ -17,6 +18,10 @@ export interface TraceEntry {
   /** `ok`, or the code of the error. */
   readonly outcome: string;
   readonly message: string | null;
+  /** W3C span id of this call, where its trace is followed. */
+  readonly span?: string;
+  /** The span that it was made for. */
+  readonly parent?: string;
   /** What was said, secrets masked; only for those who asked for details. */
   readonly details?: TraceDetails;
 }
@@ -38,6 +43,9 @@ export interface Passage {
   readonly params: Params;
   readonly options: CallOptions;
 }
+
+/** `<trace id>-<span id>`, W3C trace context without version and flags: what a call is given whose spans are followed. */
+const followed = /^([0-9a-f]{32})-([0-9a-f]{16})$/;
 
 type Watcher = (entry: TraceEntry) => void;
 
@@ -64,11 +72,14 @@ export class Traces {
   /** Begins what is told when the answer is there; options with a progress listener to be used for the call. */
   begin(passage: Passage): { readonly options: CallOptions; end<T>(answer: Promise<T>): Promise<T> } {
     const time = Date.now();
+    const span = spanOf(passage);
     const started = performance.now();
     const parts: unknown[] = [];
     const { onProgress } = passage.options;
     const options: CallOptions = {
       ...passage.options,
+      // What the plugin does for this call is told as done for its span.
+      ...(span && { trace: `${span.trace}-${span.span}` }),
       onProgress: (value) => {
         if (parts.length < maxParts) parts.push(value);
         onProgress?.(value);
@@ -78,7 +89,7 @@ export class Traces {
       const { plugin, what, method, params } = passage;
       const ms = Math.round((performance.now() - started) * 1000) / 1000;
       const [trace, depth] = [options.trace ?? null, options.depth ?? 0];
-      const entry = { time, plugin, what, method, trace, depth, ms, outcome, message };
+      const entry = { time, plugin, what, method, trace, depth, ms, outcome, message, ...span };
       let details: TraceDetails | undefined;
       for (const [watcher, wants] of this.#watchers) {
         if (wants.details) {
@@ -102,4 +113,13 @@ export class Traces {
       },
     };
   }
+}
+
+/** The new span of a call whose trace is followed. */
+function spanOf({
+  what,
+  options,
+}: Passage): { readonly trace: string; readonly span: string; readonly parent: string } | undefined {
+  const [, trace, parent] = what === 'call' ? (followed.exec(options.trace ?? '') ?? []) : [];
+  return trace && parent ? { trace, span: randomBytes(8).toString('hex'), parent } : undefined;
 }

@@ -1,5 +1,7 @@
 // The text of a nats-server configuration. A pure function: every value is quoted, so that none can end its string.
 
+import type { Links, Remote, RemoteTls } from './links.ts';
+
 export interface BrokerPlan {
   readonly name: string;
   readonly listen: string;
@@ -18,13 +20,14 @@ export interface BrokerPlan {
         readonly password?: string | undefined;
       }
     | undefined;
+  readonly links: Links;
 }
 
 const maxConnections = 50_000;
 
 /** Mutual TLS for everybody; the account `choria` for all whose certificate is good; `system` with a password. */
 export function brokerConfiguration(plan: BrokerPlan): string {
-  const { tls, store, system, cluster } = plan;
+  const { tls, store, system, cluster, links } = plan;
   const tlsBlock = `{ cert_file: ${quote(tls.cert)}, key_file: ${quote(tls.key)}, ca_file: ${quote(tls.ca)}, verify: true, timeout: ${tls.timeoutMs / 1000} }`;
   return [
     `server_name: ${quote(plan.name)}`,
@@ -34,7 +37,7 @@ export function brokerConfiguration(plan: BrokerPlan): string {
     `max_connections: ${maxConnections}`,
     `write_deadline: ${quote(`${plan.writeDeadlineMs}ms`)}`,
     `tls ${tlsBlock}`,
-    ...(store === undefined ? [] : [`jetstream { store_dir: ${quote(store)} }`]),
+    ...(store === undefined ? [] : [jetstreamBlock(store, plan)]),
     'accounts {',
     // Whoever brings a good certificate and no user name becomes `fleet`.
     `  choria { ${store === undefined ? '' : 'jetstream: enabled, '}users: [{ user: "fleet", password: "" }] }`,
@@ -42,15 +45,60 @@ export function brokerConfiguration(plan: BrokerPlan): string {
     '}',
     'system_account: system',
     'no_auth_user: fleet',
-    ...(cluster ? [clusterBlock(cluster, tlsBlock)] : []),
+    ...(cluster ? [clusterBlock(cluster, links.cluster, tlsBlock)] : []),
+    ...(links.leafnodes ? [leafnodesBlock(links.leafnodes, plan, tlsBlock)] : []),
+    ...(links.gateways ? [gatewayBlock(links.gateways, plan, tlsBlock)] : []),
     '',
   ].join('\n');
 }
 
-function clusterBlock({ port, peers, user, password }: NonNullable<BrokerPlan['cluster']>, tlsBlock: string): string {
+/** Streams of overlays that are joined stay apart: each works alone when it is cut off, so the domain is the broker's own. */
+function jetstreamBlock(store: string, { name, links }: BrokerPlan): string {
+  const domain = links.leafnodes ? `, domain: ${quote(name.replaceAll(/[^\w-]/g, '-'))}` : '';
+  return `jetstream { store_dir: ${quote(store)}${domain} }`;
+}
+
+/** Whoever brings a good certificate to the port becomes part of the account `choria`. */
+function leafnodesBlock({ port, remotes }: NonNullable<Links['leafnodes']>, { listen }: BrokerPlan, tlsBlock: string): string {
+  const listener =
+    port === 0
+      ? []
+      : [`host: ${quote(listen)}`, `port: ${port}`, 'no_advertise: true', `tls ${tlsBlock}`, 'authorization { account: choria }'];
+  const entries = remotes.map(({ account, credentials, ...remote }) =>
+    remoteBlock(remote, [
+      `account: ${quote(account)}`,
+      ...(credentials === undefined ? [] : [`credentials: ${quote(credentials)}`]),
+    ]),
+  );
+  return `leafnodes { ${[...listener, `remotes: [${entries.join(', ')}]`].join(', ')} }`;
+}
+
+function gatewayBlock(
+  { port, remotes }: NonNullable<Links['gateways']>,
+  { listen, links }: BrokerPlan,
+  tlsBlock: string,
+): string {
+  const entries = remotes.map((remote) => remoteBlock(remote, [`name: ${quote(remote.name)}`]));
+  return `gateway { name: ${quote(links.cluster)}, host: ${quote(listen)}, port: ${port}, reject_unknown_cluster: true, tls ${tlsBlock}, gateways: [${entries.join(', ')}] }`;
+}
+
+function remoteBlock({ urls, tls }: Pick<Remote, 'urls' | 'tls'>, fields: readonly string[]): string {
+  const parts = [...fields, `urls: [${urls.map(quote).join(', ')}]`, ...(tls ? [`tls ${remoteTls(tls)}`] : [])];
+  return `{ ${parts.join(', ')} }`;
+}
+
+function remoteTls({ cert, key, ca, verify }: RemoteTls): string {
+  return `{ cert_file: ${quote(cert)}, key_file: ${quote(key)}, ca_file: ${quote(ca)}${verify ? '' : ', insecure: true'} }`;
+}
+
+function clusterBlock(
+  { port, peers, user, password }: NonNullable<BrokerPlan['cluster']>,
+  name: string,
+  tlsBlock: string,
+): string {
   const login =
     user !== undefined && password !== undefined ? ` authorization { user: ${quote(user)}, password: ${quote(password)} }` : '';
-  return `cluster { name: "CHORIA", port: ${port}, routes: [${peers.map((peer) => quote(routeUrl(peer, user, password))).join(', ')}], tls ${tlsBlock}${login} }`;
+  return `cluster { name: ${quote(name)}, port: ${port}, routes: [${peers.map((peer) => quote(routeUrl(peer, user, password))).join(', ')}], tls ${tlsBlock}${login} }`;
 }
 
 /** Peers are named as host:port or as URLs; those who ask for a password are asked with one. */

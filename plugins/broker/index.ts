@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
 import { type BrokerPlan, brokerConfiguration } from './configuration.ts';
+import { readLinks } from './links.ts';
+import { tellNumbers } from './numbers.ts';
 import { findNatsServer } from './program.ts';
 
 interface Config {
@@ -21,6 +23,7 @@ interface Config {
   readonly 'plugin.choria.network.stream.store'?: string;
   readonly 'plugin.choria.network.system.user': string;
   readonly 'plugin.choria.network.system.password'?: string;
+  readonly 'plugin.choria.stats_port': number;
 }
 
 const processId = 'nats-server';
@@ -75,6 +78,7 @@ class Broker {
     this.#command = [program, '-c', file];
     // Equal to what runs already after a reload of this bundle: then it is left alone.
     await this.#launch();
+    if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers());
     if (running) {
       await this.#host.processes.signal(processId, 'SIGHUP');
     } else {
@@ -95,6 +99,11 @@ class Broker {
       summary: healthy ? `nats-server listens on port ${port}` : `nats-server does not answer: ${this.#lastLine}`,
       details: { port },
     };
+  }
+
+  #tellNumbers(): Promise<void> {
+    const streams = this.#config['plugin.choria.network.stream.store'] !== undefined;
+    return tellNumbers(this.#host.metrics, this.#monitorPort, machineIdentity(this.#config.identity), streams);
   }
 
   #plan(tls: BrokerPlan['tls']): BrokerPlan {
@@ -121,6 +130,7 @@ class Broker {
               user: config['plugin.choria.network.peer_user'],
               password: config['plugin.choria.network.peer_password'],
             },
+      links: readLinks(this.#host.config, tls),
     };
   }
 

@@ -4,12 +4,28 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { emptyFilter, type Filter } from '../wire/filter.ts';
+import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
-import { broadcastSubject, replySubject } from '../wire/subjects.ts';
+import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
+import { clientSpanOf, type Span, spanTime, traceIdOf } from '../wire/trace.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
 const connection = 'client';
+
+/** What the configuration of this client does not allow. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  readonly code: 'UNKNOWN_COLLECTIVE' | 'FEDERATION';
+
+  constructor(code: ClientError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Subjects that one message to a federation names, as Choria groups them. */
+const targetsPerMessage = 200;
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
 /** Messages that are sent before the event loop turns, so that replies are heard meanwhile. */
@@ -57,22 +73,42 @@ export interface PingResult {
 /** What a program has to be granted to use a FleetClient, as under `needs:` in a manifest. */
 export const clientNeeds = {
   bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-  plugins: ['security', 'agent'],
+  plugins: ['security', 'agent', 'tracer'],
+  metrics: true,
 };
+
+export interface FleetClientOptions {
+  /** Member networks to reach through a federation, over CHORIA_FED_COLLECTIVE and `plugin.choria.federation.collectives`. */
+  readonly federations?: readonly string[];
+}
 
 /** Needs what `clientNeeds` lists. */
 export class FleetClient {
   readonly config: ClientConfig;
+  /** Member networks that every request goes to; without any, it goes to the brokers of this network. */
+  readonly federations: readonly string[];
   readonly #host: Host;
+  readonly #counters = { requests: 0, replies: 0 };
   #opening: Promise<Who> | undefined;
 
-  constructor(host: Host) {
+  constructor(host: Host, options: FleetClientOptions = {}) {
     this.#host = host;
     this.config = host.config as unknown as ClientConfig;
+    this.federations = options.federations ?? configuredFederations(this.config, process.env.CHORIA_FED_COLLECTIVE);
   }
 
   get mainCollective(): string {
     return this.config.main_collective ?? this.config.collectives[0] ?? 'mcollective';
+  }
+
+  /** The collective to reach: the one asked for, or the main one. @throws ClientError for one that is not configured here */
+  collective(asked: string = this.mainCollective): string {
+    const known = [...new Set([this.mainCollective, ...this.config.collectives])];
+    if (known.includes(asked)) return asked;
+    throw new ClientError(
+      'UNKNOWN_COLLECTIVE',
+      `this client knows no collective '${asked}', only ${known.join(', ')}; add it to \`collectives\` in the configuration`,
+    );
   }
 
   /** Connects on first use. @throws PluginError `UNAVAILABLE` if no broker can be reached or the certificate is not there */
@@ -88,11 +124,20 @@ export class FleetClient {
   }
 
   /** Asks all nodes that a filter fits to show themselves. */
-  async ping(options: PingOptions = {}): Promise<PingResult> {
+  ping(options: PingOptions = {}): Promise<PingResult> {
+    const id = newRequestId();
+    return this.traced(
+      id,
+      'discovery',
+      () => this.#ping(id, options),
+      ({ answers }) => ({ 'muster.replies': answers.length }),
+    );
+  }
+
+  async #ping(id: string, options: PingOptions): Promise<PingResult> {
     const begun = performance.now();
     const { callerid } = await this.open();
-    const collective = options.collective ?? this.mainCollective;
-    const id = newRequestId();
+    const collective = this.collective(options.collective);
     const replyTo = replySubject(collective, callerid, id);
     const answers: { sender: string; ms: number }[] = [];
     const windowed = options.windowed ?? this.config['plugin.choria.discovery.broadcast.windowed_timeout'];
@@ -123,7 +168,7 @@ export class FleetClient {
       const payload = await this.seal(outgoing);
       // What it takes to connect and to sign is not taken from the nodes.
       sent = performance.now();
-      await this.send([broadcastSubject(collective, 'discovery')], payload);
+      await this.send(id, [broadcastSubject(collective, 'discovery')], payload);
       await collector.wait({
         timeoutMs: options.timeoutMs ?? this.config.discovery_timeout * 1000,
         isDone: () => answers.length >= expect,
@@ -137,8 +182,42 @@ export class FleetClient {
   }
 
   /** Gathers replies to a request id; the caller opens and closes the collector. */
-  collect(options: Omit<CollectorOptions, 'host'>): Collector {
-    return new Collector({ host: this.#host, ...options });
+  collect({ onReply, ...options }: Omit<CollectorOptions, 'host'>): Collector {
+    const counted: CollectorOptions['onReply'] = (reply, at) => {
+      this.#counters.replies += 1;
+      return onReply(reply, at);
+    };
+    return new Collector({ host: this.#host, ...options, onReply: counted });
+  }
+
+  /** Does the work of one request, and records it as a span where traces are followed; nodes hang theirs below it. */
+  async traced<T>(id: string, name: string, work: () => Promise<T>, about: (result: T) => Span['attributes']): Promise<T> {
+    if (this.config['plugin.muster.otlp_endpoint'] === undefined) return work();
+    const start = spanTime();
+    const record = async (attributes: Span['attributes'], message?: string) => {
+      const span: Span = {
+        trace: traceIdOf(id),
+        span: clientSpanOf(id),
+        name,
+        role: 'client',
+        start,
+        end: spanTime(),
+        ok: message === undefined,
+        ...(message !== undefined && { message }),
+        attributes: { 'muster.request': id, ...attributes },
+      };
+      await this.#host.plugins
+        .call('tracer', 'otlp', 'tracer/record', { spans: [span] })
+        .catch((error: Error) => this.#host.log.warn(`the span of request ${id} was lost: ${error.message}`));
+    };
+    try {
+      const result = await work();
+      await record(about(result));
+      return result;
+    } catch (error) {
+      await record({}, (error as Error).message);
+      throw error;
+    }
   }
 
   /** Signs a request. */
@@ -153,8 +232,13 @@ export class FleetClient {
     return message.payload;
   }
 
-  /** Sends one signed request to some subjects. @throws what the signal was aborted with */
-  async send(subjects: readonly string[], payload: Uint8Array, signal?: AbortSignal): Promise<void> {
+  /** Sends one signed request to some subjects, through the federation if there is one. @throws what the signal was aborted with */
+  async send(id: string, subjects: readonly string[], payload: Uint8Array, signal?: AbortSignal): Promise<void> {
+    this.#counters.requests += 1;
+    if (this.federations.length > 0) {
+      await this.#sendFederated(id, subjects, payload, signal);
+      return;
+    }
     for (let first = 0; first < subjects.length; first += sentAtOnce) {
       if (first > 0) await turn();
       signal?.throwIfAborted();
@@ -163,21 +247,79 @@ export class FleetClient {
     }
   }
 
+  async #sendFederated(
+    id: string,
+    subjects: readonly string[],
+    payload: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const message = new RoutedMessage(payload);
+    for (let first = 0; first < subjects.length; first += targetsPerMessage) {
+      signal?.throwIfAborted();
+      const targets = subjects.slice(first, first + targetsPerMessage);
+      const federated = message.withRouting({ ...message.routing, federation: { request: id, replyTo: '', targets } });
+      for (const name of this.federations)
+        await this.#host.bus.publish({ connection, subject: federationSubject(name, 'federation'), payload: federated });
+    }
+  }
+
   async #connect(): Promise<Who> {
+    const servers = brokerUrls(this.#brokers());
     const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
       role: 'client',
     })) as Who & { tls: object };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.config;
     await this.#host.bus.open({
       connection,
-      servers: brokerUrls(this.config['plugin.choria.middleware_hosts']),
+      servers,
       name: who.callerid,
       tls,
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     });
+    if (this.config['plugin.choria.stats_port'] > 0 && this.#host.capabilities.metrics)
+      await this.#host.metrics.onCollect(() => this.#tellNumbers(who.identity));
     return who;
   }
+
+  async #tellNumbers(identity: string): Promise<void> {
+    const { metrics, bus } = this.#host;
+    const { reconnects = 0 } = await bus.info(connection);
+    const set = (name: string, value: number, help: string) => metrics.set(name, value, { identity }, { type: 'counter', help });
+    await set('choria_connector_reconnections', reconnects, 'Times that the connection to the broker was made again');
+    await set('muster_client_requests_total', this.#counters.requests, 'Requests that were sent');
+    await set('muster_client_replies_total', this.#counters.replies, 'Replies that belong to a request');
+  }
+
+  /** A client of a federation meets the federation's brokers only. @throws ClientError `FEDERATION` */
+  #brokers(): readonly string[] {
+    if (this.federations.length === 0) return this.config['plugin.choria.middleware_hosts'];
+    const wrong = this.federations.find((name) => !fitsSubject(name) || name.includes('.'));
+    if (wrong !== undefined)
+      throw new ClientError(
+        'FEDERATION',
+        `'${wrong}' is no name of a member network of a federation; names have no dots and spaces`,
+      );
+    const brokers = this.config['plugin.choria.federation_middleware_hosts'] ?? [];
+    if (brokers.length > 0) return brokers;
+    throw new ClientError(
+      'FEDERATION',
+      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts`,
+    );
+  }
+}
+
+/** The names in the environment, else those of the configuration. */
+function configuredFederations(config: ClientConfig, environment: string | undefined): readonly string[] {
+  return environment ? splitNames(environment) : (config['plugin.choria.federation.collectives'] ?? []);
+}
+
+/** Names with commas between them. */
+export function splitNames(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 /** Names that occur more than once. */

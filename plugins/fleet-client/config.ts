@@ -13,6 +13,10 @@ export interface ClientConfig {
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.discovery.broadcast.windowed_timeout': boolean;
   readonly 'plugin.choria.require_client_filter': boolean;
+  readonly 'plugin.choria.stats_port': number;
+  readonly 'plugin.muster.otlp_endpoint'?: string;
+  readonly 'plugin.choria.federation.collectives'?: readonly string[];
+  readonly 'plugin.choria.federation_middleware_hosts'?: readonly string[];
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
 }

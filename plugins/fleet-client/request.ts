@@ -58,7 +58,7 @@ async function findTargets(client: FleetClient, options: RpcOptions): Promise<Fo
         ...discovery,
         filter,
         agent,
-        collective: collective ?? client.mainCollective,
+        collective: client.collective(collective),
         ...(signal && { signal }),
       });
   if (discovered.nodes.length === 0) throw new RequestError('NO_TARGETS', 'did not discover any nodes');
@@ -89,7 +89,7 @@ class Request {
     this.#options = options;
     this.#found = found;
     this.#choose = replyFilterOf(options.replyFilter);
-    this.#collective = options.collective ?? client.mainCollective;
+    this.#collective = client.collective(options.collective);
     this.#replyTo = options.replyTo ?? replySubject(client.mainCollective, callerid, this.#id);
     this.#tally = new Tally(options.service);
     if (options.replyTo === undefined)
@@ -101,7 +101,23 @@ class Request {
       });
   }
 
-  async run(): Promise<RpcResult> {
+  run(): Promise<RpcResult> {
+    const { agent, action } = this.#options;
+    return this.#client.traced(
+      this.#id,
+      `${agent}#${action}`,
+      () => this.#run(),
+      ({ statistics: { discovered, responses, failed } }) => ({
+        'muster.agent': agent,
+        'muster.action': action,
+        'muster.targets': discovered,
+        'muster.replies': responses,
+        'muster.failed': failed,
+      }),
+    );
+  }
+
+  async #run(): Promise<RpcResult> {
     const { targets } = this.#found;
     const { canary, limitSeed } = this.#options;
     const plan = canary && planCanary(targets, canary, this.#client.config.rpclimitmethod, limitSeed);
@@ -188,7 +204,7 @@ class Request {
     const subjects = service
       ? [serviceSubject(this.#collective, agent)]
       : targets.map((target) => nodeSubject(this.#collective, target));
-    await this.#client.send(subjects, payload, signal);
+    await this.#client.send(this.#id, subjects, payload, signal);
     this.#publishMs += performance.now() - begun;
   }
 

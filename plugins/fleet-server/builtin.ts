@@ -11,7 +11,7 @@ import { type RpcReply, statusCodes } from '../wire/rpc.ts';
 import type { AgentList } from './agents.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
 import type { DataSources } from './data-sources.ts';
-import type { Outcomes } from './outcomes.ts';
+import { maxKept, type Outcomes } from './outcomes.ts';
 
 export interface BuiltinParts {
   readonly host: Host;
@@ -149,12 +149,12 @@ const choriaUtil: Readonly<Record<string, Action>> = {
 };
 
 const muster: Readonly<Record<string, Action>> = {
-  why: ({ requestid }, { outcomes, identity }) => {
+  why: ({ requestid }, { outcomes, identity, config }) => {
     const told = outcomes.why(text(requestid));
     const last = told.at(-1);
     const reason = last
       ? last.reason
-      : `no request with this id reached ${identity} in the last ${2048} that it remembers, or its message could not be verified (the log says so)`;
+      : `no request with this id reached ${identity} in the last ${maxKept} that it remembers, or its message could not be verified (the log says so); it is a member of ${config.collectives.join(', ')} and hears nothing of other collectives`;
     return { outcome: last?.outcome ?? 'unknown', reason, history: told };
   },
 };

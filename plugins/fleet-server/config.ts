@@ -16,6 +16,11 @@ export interface NodeConfig {
   readonly 'plugin.nats.pass'?: string;
   readonly 'plugin.choria.legacy_lifecycle_format': boolean;
   readonly 'plugin.choria.srv_domain'?: string;
+  readonly 'plugin.choria.stats_port': number;
+  readonly 'plugin.muster.otlp_endpoint'?: string;
+  readonly 'plugin.choria.status_file_path'?: string;
+  /** Seconds. */
+  readonly 'plugin.choria.status_update_interval': number;
   readonly soft_shutdown_timeout: number;
 }
 

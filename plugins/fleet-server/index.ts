@@ -14,8 +14,9 @@ import type { NodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
 import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
-import { Outcomes } from './outcomes.ts';
+import { type Counters, countersMean, Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
+import { nodeStatus, writeStatusFile } from './status-file.ts';
 
 const component = 'server';
 const connection = 'node';
@@ -61,6 +62,8 @@ class FleetServer {
   #pipeline: Pipeline | undefined;
   #builtin: BuiltinParts | undefined;
   #startup: CloudEvent | undefined;
+  #certificateExpires: string | undefined;
+  #statusProblem = '';
 
   constructor(host: Host) {
     this.#host = host;
@@ -74,12 +77,13 @@ class FleetServer {
 
   async start(): Promise<void> {
     const host = this.#host;
-    const { identity, certname, tls } = (await host.plugins.call('security', 'x509', 'security/identity', {
+    const { identity, certname, tls, expires } = (await host.plugins.call('security', 'x509', 'security/identity', {
       role: 'server',
-    })) as { identity: string; certname: string; tls: object };
+    })) as { identity: string; certname: string; tls: object; expires?: string };
     for (const name of [identity, ...this.#config.collectives])
       if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
+    this.#certificateExpires = expires;
     await this.#connect(certname, tls);
     const info = await host.control.info();
     const { host: _host, ...shared } = {
@@ -104,6 +108,14 @@ class FleetServer {
     await this.#agentsChanged();
     await host.timers.set({ id: 'connection', afterMs: 0, everyMs: connectingMs }, () => this.#checkConnection());
     await host.timers.set({ id: 'alive', everyMs: aliveMs, splayMs: aliveSplayMs }, () => this.#emit('alive'));
+    if (this.#config['plugin.choria.status_file_path'] !== undefined) {
+      const everyMs = Math.max(1, this.#config['plugin.choria.status_update_interval']) * 1000;
+      await host.timers.set({ id: 'status', afterMs: 0, everyMs }, () => this.#writeStatus(info.startedAt));
+    }
+    // The calls of this host are told to it from its start on.
+    if (this.#config['plugin.muster.otlp_endpoint'] !== undefined)
+      await host.plugins.call('tracer', 'otlp', 'tracer/record', { spans: [] });
+    if (this.#config['plugin.choria.stats_port'] > 0) await host.metrics.onCollect(() => this.#tellNumbers());
   }
 
   async stop(): Promise<void> {
@@ -196,6 +208,31 @@ class FleetServer {
         await this.#showStartup();
       },
     );
+  }
+
+  async #writeStatus(startedAt: number): Promise<void> {
+    const file = this.#config['plugin.choria.status_file_path'];
+    if (file === undefined) return;
+    const { server } = await this.#host.bus.info(connection);
+    const parts = { identity: this.#identity, server, outcomes: this.#outcomes, startedAt };
+    try {
+      writeStatusFile(file, nodeStatus({ ...parts, certificateExpires: this.#certificateExpires }, Date.now()));
+      this.#statusProblem = '';
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== this.#statusProblem) this.#host.log.error(`the status file ${file} can not be written: ${message}`);
+      this.#statusProblem = message;
+    }
+  }
+
+  async #tellNumbers(): Promise<void> {
+    const { metrics, bus } = this.#host;
+    const labels = { identity: this.#identity };
+    const { reconnects = 0 } = await bus.info(connection);
+    const help = 'Times that the connection to the broker was made again';
+    await metrics.set('choria_connector_reconnections', reconnects, labels, { type: 'counter', help });
+    for (const [name, value] of Object.entries(this.#outcomes.counters))
+      await metrics.set(`choria_server_${name}`, value, labels, { type: 'counter', help: countersMean[name as keyof Counters] });
   }
 
   async #showStartup(): Promise<void> {

@@ -1,6 +1,7 @@
 // What became of each message, for `muster why` and the counters: silence on the wire is explained here.
 
-const maxKept = 2_048;
+/** Requests that are remembered. */
+export const maxKept = 2_048;
 
 export type Outcome = 'replied' | 'invalid' | 'filtered' | 'collective' | 'expired' | 'replayed' | 'running' | 'refused';
 
@@ -22,6 +23,17 @@ export interface Counters {
   events: number;
 }
 
+export const countersMean: Readonly<Record<keyof Counters, string>> = {
+  total: 'Messages that came to the node',
+  validated: 'Messages that were verified',
+  unvalidated: 'Messages that could not be read or verified',
+  passed: 'Requests whose filter fits the node',
+  filtered: 'Requests whose filter does not fit the node',
+  ttlexpired: 'Requests that were too old',
+  replies: 'Replies that were sent',
+  events: 'Lifecycle events that were sent',
+};
+
 export class Outcomes {
   readonly counters: Counters = {
     total: 0,
@@ -33,6 +45,8 @@ export class Outcomes {
     replies: 0,
     events: 0,
   };
+  /** Unix seconds of the last request that got past filter, security and age; 0 without one. */
+  lastMessage = 0;
   readonly #told = new Map<string, Told[]>();
 
   tell(requestId: string, outcome: Outcome, reason: string): void {

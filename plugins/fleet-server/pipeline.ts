@@ -23,6 +23,7 @@ import type { Expressions, Verdict } from './expressions.ts';
 import { type Ledger, ledgerKey } from './ledger.ts';
 import type { Outcomes } from './outcomes.ts';
 import { OutputCheck } from './output-check.ts';
+import { RequestSpan } from './request-span.ts';
 import { Seen } from './seen.ts';
 
 /** Requests that run at once; past it, messages wait in the host. */
@@ -39,6 +40,8 @@ interface OpenedRequest {
   readonly filter: Filter;
   readonly body: string;
   readonly digest: string;
+  /** Where traces are followed. */
+  readonly span?: RequestSpan;
 }
 
 interface Transport {
@@ -131,11 +134,23 @@ export class Pipeline {
       // Most filters are decided at once.
       if (!(typeof fits === 'boolean' ? fits : await fits)) return;
       if (!this.#isForUs(request, transport)) return;
-      if (request.agent === 'discovery') await this.#answerPing(request, transport);
-      else await this.#answerRpc(request, transport);
+      outcomes.lastMessage = Math.floor(Date.now() / 1000);
+      await this.#answer(request, transport);
     } catch (error) {
       host.log.error(`request ${request.id} of ${request.caller} failed: ${(error as Error).message}`);
       outcomes.tell(request.id, 'refused', `it failed inside the node: ${(error as Error).message}`);
+    }
+  }
+
+  async #answer(request: OpenedRequest, transport: Transport): Promise<void> {
+    const { host, config, identity } = this.#parts;
+    const span = config['plugin.muster.otlp_endpoint'] === undefined ? undefined : new RequestSpan(host, request, identity);
+    const traced = span ? { ...request, span } : request;
+    try {
+      if (request.agent === 'discovery') await this.#answerPing(traced, transport);
+      else await this.#answerRpc(traced, transport);
+    } finally {
+      span?.end();
     }
   }
 
@@ -225,7 +240,9 @@ export class Pipeline {
       );
       return;
     }
-    const body = replyBody(await this.#perform(request, key));
+    const reply = await this.#perform(request, key);
+    request.span?.answered(reply);
+    const body = replyBody(reply);
     if (ledger.find(key)) ledger.finish(key, body, Date.now());
     await this.#reply(request, transport, body);
   }
@@ -276,7 +293,7 @@ export class Pipeline {
   async #authorize(request: OpenedRequest, { action, data }: RpcRequest): Promise<boolean> {
     const { host, config, files } = this.#parts;
     if (!config.rpcauthorization) return true;
-    const { agent, caller, collective, id } = request;
+    const { agent, caller, collective, id, span } = request;
     try {
       const asked = { agent, action, caller, collective, data, facts: files.facts, classes: files.classes };
       const { decisions } = (await host.plugins.call(
@@ -284,7 +301,7 @@ export class Pipeline {
         config.rpcauthprovider.toLowerCase(),
         'authorizer/authorize',
         { requests: [asked] },
-        { trace: id },
+        { trace: span?.trace ?? id },
       )) as { decisions: { allowed: boolean; reason: string }[] };
       const [decision] = decisions;
       if (decision?.allowed) return true;
@@ -296,17 +313,17 @@ export class Pipeline {
     return false;
   }
 
-  async #audit({ id, time, caller, sender, agent }: OpenedRequest, { action, data }: RpcRequest): Promise<void> {
+  async #audit({ id, time, caller, sender, agent, span }: OpenedRequest, { action, data }: RpcRequest): Promise<void> {
     const { host, config } = this.#parts;
     if (!config.rpcaudit) return;
     const record = { request_id: id, request_time: time, caller, sender, agent, action, data };
     await host.plugins
-      .call('auditor', 'logfile', 'auditor/record', { records: [record] }, { trace: id })
+      .call('auditor', 'logfile', 'auditor/record', { records: [record] }, { trace: span?.trace ?? id })
       .catch((error: Error) => host.log.error(`the audit log was not written: ${error.message}`));
   }
 
   async #invoke(
-    { id, caller, sender, collective, agent, time, ttl }: OpenedRequest,
+    { id, caller, sender, collective, agent, time, ttl, span }: OpenedRequest,
     { action, data }: RpcRequest,
     timeoutSeconds: number,
   ): Promise<RpcReply> {
@@ -317,7 +334,7 @@ export class Pipeline {
         agent,
         'agent/invoke',
         { agent, action, data, request },
-        { trace: id, deadlineMs: timeoutSeconds * 1000 },
+        { trace: span?.trace ?? id, deadlineMs: timeoutSeconds * 1000 },
       )) as RpcReply;
       return { ...reply, action };
     } catch (error) {
@@ -357,7 +374,8 @@ export class Pipeline {
       ...(federation && { federation }),
       ...(url !== undefined && { server: url }),
     };
-    const { messages } = (await host.plugins.call('security', 'x509', 'security/seal', { replies: [reply] })) as {
+    const traced = request.span && { trace: request.span.trace };
+    const { messages } = (await host.plugins.call('security', 'x509', 'security/seal', { replies: [reply] }, traced)) as {
       messages: { payload: Uint8Array }[];
     };
     const [message] = messages;

@@ -6,6 +6,10 @@ export const broadcastSubject = (collective: string, agent: string): string => `
 export const nodeSubject = (collective: string, identity: string): string => `${collective}.node.${identity}`;
 export const serviceSubject = (collective: string, agent: string): string => `${collective}.broadcast.service.${agent}`;
 
+/** Where a federation takes requests for a member network, and replies from it. */
+export const federationSubject = (network: string, side: 'federation' | 'collective'): string =>
+  `choria.federation.${network}.${side}`;
+
 /** Where nodes of one identity meet; there should be only one. Muster's own, no part of Choria's layout. */
 export const identitySubject = (identity: string): string => `muster.identity.${identity}`;
 
@@ -30,6 +34,15 @@ export function mayReplyTo(subject: string): boolean {
   if (tokens.some((token) => token === '' || token.startsWith('$'))) return false;
   if (tokens.length === 4 && tokens[0] === 'choria' && tokens[1] === 'federation' && tokens[3] === 'collective') return true;
   return tokens.length > 2 && tokens[1] === 'reply';
+}
+
+/** Whether a subject is one that a request is sent to: `<collective>.broadcast.agent|service.<agent>`, `<collective>.node.<identity>`. */
+export function isRequestSubject(subject: string): boolean {
+  if (!fitsSubject(subject)) return false;
+  const [collective = '', kind, ...rest] = subject.split('.');
+  if (collective.startsWith('$')) return false;
+  if (kind === 'node') return rest.length > 0;
+  return kind === 'broadcast' && rest.length === 2 && (rest[0] === 'agent' || rest[0] === 'service');
 }
 
 /** The name in a caller id such as `choria=bob.mcollective`; undefined if it has no such form. */

@@ -60,7 +60,7 @@ describe.each([
         },
       }),
     ]);
-    client = await fleet.client();
+    client = await fleet.client('operator.mcollective', { collectives: 'mcollective,databases' });
   }, 60_000);
   afterAll(async () => {
     await fleet.stop();

@@ -61,7 +61,7 @@ describe('a manifest', () => {
     ],
     [
       'bundle: b\nversion: 1.0.0\nconfig:\n  keys:\n    b.on: { type: string, description: x }\nplugins:\n  - { kind: a, name: x, runner: oneshot, command: [sh], when: b.on }\n',
-      '/b/bundle.yaml:7: plugins.0.when: b.on must be a key of type boolean under `config: {keys: …}`',
+      '/b/bundle.yaml:7: plugins.0.when: b.on must be a key of type boolean or integer under `config: {keys: …}`',
     ],
     ['bundle: [\n', '/b/bundle.yaml:'],
   ])('%# that is wrong is refused with file, line and path', (text, expected) => {

@@ -31,41 +31,54 @@ export class Fleet {
   readonly runtime = new Runtime();
   readonly nodes = new Map<string, TestHost>();
   broker: TestHost | undefined;
+  readonly #brokerConfig: Readonly<Record<string, unknown>>;
   readonly #remove: () => void;
   readonly #embedded: EmbeddedHost[] = [];
   readonly #connections: NatsConnection[] = [];
 
-  private constructor(folder: string, port: number, authority: Authority, remove: () => void) {
+  private constructor(
+    folder: string,
+    port: number,
+    authority: Authority,
+    brokerConfig: Readonly<Record<string, unknown>>,
+    remove: () => void,
+  ) {
+    this.#brokerConfig = brokerConfig;
     this.folder = folder;
     this.port = port;
     this.authority = authority;
     this.#remove = remove;
   }
 
-  /** A broker that is ready, and no node yet. */
-  static async start(brokerConfig: Readonly<Record<string, unknown>> = {}): Promise<Fleet> {
+  /** A broker that is ready, and no node yet. Fleets that meet share an authority. */
+  static async start(brokerConfig: Readonly<Record<string, unknown>> = {}, shared?: Authority): Promise<Fleet> {
     const { path, remove } = temporaryFolder();
-    const authority = await openAuthority(join(path, 'ca'), 'Test CA');
-    const fleet = new Fleet(path, await freePort(), authority, remove);
-    const certificate = await fleet.certificate('broker.test', ['localhost', '127.0.0.1']);
+    const authority = shared ?? (await openAuthority(join(path, 'ca'), 'Test CA'));
+    const fleet = new Fleet(path, await freePort(), authority, brokerConfig, remove);
+    await fleet.startBroker();
+    return fleet;
+  }
+
+  /** Starts the broker, again after `broker.stop()`, on the same port. */
+  async startBroker(): Promise<void> {
+    const certificate = await this.certificate('broker.test', ['localhost', '127.0.0.1']);
     const broker = await startHost({
       distribution: true,
       services: ['broker'],
-      runtime: fleet.runtime,
+      runtime: this.runtime,
       config: {
         ...certificate,
         identity: 'broker.test',
         'plugin.choria.network.listen_address': '127.0.0.1',
-        'plugin.choria.network.client_port': fleet.port,
-        ...brokerConfig,
+        'plugin.choria.network.client_port': this.port,
+        ...this.#brokerConfig,
       },
     });
-    fleet.broker = broker;
+    this.broker = broker;
     await until(
       'the broker is healthy',
       async () => ((await broker.host.call('service', 'broker', 'service/status', {})) as { healthy: boolean }).healthy,
     );
-    return fleet;
   }
 
   /** Configuration values for a certificate of this name. */

@@ -94,9 +94,49 @@ export interface Events {
   ): Promise<void>;
 }
 
+export interface MetricAbout {
+  /** Without it a gauge if it is set, a counter if it is added to. */
+  readonly type?: 'counter' | 'gauge';
+  /** What the number says, for people. */
+  readonly help?: string;
+}
+
+/** A number as it is listed. */
+export interface ListedMetric {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly help: string;
+  readonly values: readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[];
+}
+
 export interface Metrics {
-  set(name: string, value: number, labels?: Readonly<Record<string, string>>): Promise<void>;
-  add(name: string, value: number, labels?: Readonly<Record<string, string>>): Promise<void>;
+  set(name: string, value: number, labels?: Readonly<Record<string, string>>, about?: MetricAbout): Promise<void>;
+  add(name: string, value: number, labels?: Readonly<Record<string, string>>, about?: MetricAbout): Promise<void>;
+  /** Calls the handler whenever the numbers are asked for; it sets them. */
+  onCollect(handler: () => unknown): Promise<void>;
+  /** All numbers of the host and its plugins. */
+  list(): Promise<readonly ListedMetric[]>;
+}
+
+/** A call between plugins that ended. Ids are hex, as in W3C trace context. */
+export interface CallSpan {
+  readonly trace: string;
+  readonly span: string;
+  readonly parent: string;
+  /** `kind/name` of who was called. */
+  readonly plugin: string;
+  readonly method: string;
+  /** Unix milliseconds at the start. */
+  readonly time: number;
+  readonly ms: number;
+  /** `ok`, or the code of the error. */
+  readonly outcome: string;
+  readonly message?: string;
+}
+
+export interface Traces {
+  /** Tells of the calls whose trace is followed. */
+  watch(handler: (span: CallSpan) => void): Promise<void>;
 }
 
 export interface TerminalInfo {
@@ -205,10 +245,24 @@ export function createEvents(host: Caller, deliveries: Deliveries): Events {
   };
 }
 
-export function createMetrics(host: Caller): Metrics {
+export function createMetrics(host: Caller, deliveries: Deliveries): Metrics {
   return {
-    set: async (name, value, labels = {}) => void (await host.call('metrics/set', { name, value, labels })),
-    add: async (name, value, labels = {}) => void (await host.call('metrics/add', { name, value, labels })),
+    set: async (name, value, labels = {}, about = {}) => void (await host.call('metrics/set', { name, value, labels, ...about })),
+    add: async (name, value, labels = {}, about = {}) => void (await host.call('metrics/add', { name, value, labels, ...about })),
+    onCollect: async (handler) => {
+      deliveries.on('metrics/collect', 'numbers', handler);
+      await host.call('metrics/watch', { id: 'numbers' });
+    },
+    list: async () => ((await host.call('metrics/list', {})) as { metrics: ListedMetric[] }).metrics,
+  };
+}
+
+export function createTraces(host: Caller, deliveries: Deliveries): Traces {
+  return {
+    watch: async (handler) => {
+      deliveries.on('traces/span', 'calls', (params) => handler(params as unknown as CallSpan));
+      await host.call('traces/watch', { id: 'calls' });
+    },
   };
 }
 

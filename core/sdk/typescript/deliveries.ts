@@ -14,6 +14,8 @@ const idMembers: Readonly<Record<string, string>> = {
   'process/output': 'id',
   'process/exit': 'id',
   'plugins/changed': 'kind',
+  'metrics/collect': 'id',
+  'traces/span': 'id',
 };
 
 export class Deliveries {

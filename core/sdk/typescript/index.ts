@@ -12,7 +12,17 @@ export {
   defineAgent,
 } from './agent.ts';
 export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, SubscriptionSpec } from './bus.ts';
-export type { AnnouncedPlugin, HostInfo, ListedPlugin, ProcessSpec, TerminalInfo } from './capabilities.ts';
+export type {
+  AnnouncedPlugin,
+  CallSpan,
+  HostInfo,
+  ListedMetric,
+  ListedPlugin,
+  MetricAbout,
+  Metrics,
+  ProcessSpec,
+  TerminalInfo,
+} from './capabilities.ts';
 export type { Fields, Level, Log } from './log.ts';
 export {
   type Call,

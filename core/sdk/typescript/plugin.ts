@@ -3,7 +3,7 @@
 import type { Json, Params } from '../../protocol/messages.ts';
 import type { CallOptions } from '../../protocol/peer.ts';
 import type { Bus } from './bus.ts';
-import type { Announce, Events, HostControl, Metrics, Plugins, Processes, Terminal, Timers } from './capabilities.ts';
+import type { Announce, Events, HostControl, Metrics, Plugins, Processes, Terminal, Timers, Traces } from './capabilities.ts';
 import type { Log } from './log.ts';
 
 /** One method of the plugin's kind. Returns the result, or a promise of it; throws to answer with an error. */
@@ -73,6 +73,7 @@ export interface Host {
   readonly processes: Processes;
   readonly events: Events;
   readonly metrics: Metrics;
+  readonly traces: Traces;
   readonly terminal: Terminal;
   readonly control: HostControl;
 }

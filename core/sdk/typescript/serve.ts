@@ -20,6 +20,7 @@ import {
   createProcesses,
   createTerminal,
   createTimers,
+  createTraces,
 } from './capabilities.ts';
 import { Deliveries } from './deliveries.ts';
 import { createLog, type Log, type LogSink } from './log.ts';
@@ -118,7 +119,8 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     timers: createTimers({ call }, deliveries),
     processes: createProcesses({ call }, deliveries),
     events: createEvents({ call }, deliveries),
-    metrics: createMetrics({ call }),
+    metrics: createMetrics({ call }, deliveries),
+    traces: createTraces({ call }, deliveries),
     terminal: createTerminal({ call }),
     control: createHostControl({ call }),
   };

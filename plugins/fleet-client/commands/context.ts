@@ -3,7 +3,7 @@
 import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/index.ts';
 import { compileCompound } from '../../wire/compound.ts';
 import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
-import type { FleetClient } from '../client.ts';
+import { type FleetClient, splitNames } from '../client.ts';
 import type { DiscoverOptions } from '../discovery.ts';
 
 /** A sentence with more names than this is read by nobody. */
@@ -70,6 +70,11 @@ function checkExpression(source: string): void {
 /** The collective of -T; none if it was not given. */
 export function collectiveOf(options: CommandOptions): { collective?: string } {
   return typeof options.target === 'string' ? { collective: options.target } : {};
+}
+
+/** The member networks of --federations; none if it was not given. */
+export function federationsOf(options: CommandOptions): { federations?: readonly string[] } {
+  return typeof options.federations === 'string' ? { federations: splitNames(options.federations) } : {};
 }
 
 /** What the flags say about discovery. */

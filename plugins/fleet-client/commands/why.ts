@@ -41,7 +41,7 @@ export async function why(context: CommandContext): Promise<number> {
       await context.print(`${sender}: ${statuscode === 0 ? spell(data as Answer) : statusmsg}`);
     for (const node of statistics.noResponses)
       await context.print(
-        `${node}: it does not answer at all; it is not running, cut off, or refuses this user's messages (its log says so)`,
+        `${node}: it does not answer at all; it is not running, cut off, no member of the collective ${client.collective(collectiveOf(options).collective)} (ask in another with -T), or refuses this user's messages (its log says so)`,
       );
   }
   return replies.length > 0 ? 0 : 1;

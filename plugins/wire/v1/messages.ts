@@ -161,14 +161,21 @@ export function readTransport(payload: Uint8Array): { data: string; headers: Tra
     );
   if (!validateTransport(value)) throw schemaError('transport', validateTransport.errors);
   const { headers } = value as TransportV1;
-  const federation = headers.federation as Federation | undefined;
+  const { federation } = headers;
   return {
     data: decodeBase64(value.data),
     headers: {
       replyTo: headers['reply-to'] ?? '',
       sender: headers.mc_sender ?? '',
       seenBy: headers['seen-by'] ?? [],
-      ...(federation && { federation }),
+      // What is empty is left out on the wire: a federation broker has taken the targets off.
+      ...(federation && {
+        federation: {
+          req: federation.req ?? '',
+          'reply-to': federation['reply-to'] ?? '',
+          target: federation.target ?? [],
+        },
+      }),
     },
   };
 }

@@ -1,0 +1,42 @@
+// The state of a node as a file, for monitoring on the machine: Choria's fields, replaced in one step.
+
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { NodeStatus } from '#schemas/choria/server/status';
+import type { Outcomes } from './outcomes.ts';
+
+/** What Choria writes for a time that is not known. */
+const noTime = '0001-01-01T00:00:00Z';
+
+export interface StatusParts {
+  readonly identity: string;
+  /** URL; undefined while there is no connection. */
+  readonly server: string | undefined;
+  readonly outcomes: Outcomes;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  readonly certificateExpires: string | undefined;
+}
+
+export function nodeStatus({ identity, server, outcomes, startedAt, certificateExpires }: StatusParts, now: number): NodeStatus {
+  const { total, validated, unvalidated, passed, filtered, replies, ttlexpired, events } = outcomes.counters;
+  return {
+    identity,
+    uptime: Math.floor((now - startedAt) / 1000),
+    connected_server: server ?? '',
+    last_message: outcomes.lastMessage,
+    provisioning_mode: false,
+    stats: { total, valid: validated, invalid: unvalidated, passed, filtered, replies, ttlexpired, events },
+    certificate_expires:
+      certificateExpires === undefined ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
+    token_expires: noTime,
+  };
+}
+
+/** Everybody may read it: it holds no secret, and checks run as other users. */
+export function writeStatusFile(file: string, status: NodeStatus): void {
+  const temporary = `${file}.new`;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(temporary, JSON.stringify(status), { mode: 0o644 });
+  renameSync(temporary, file);
+}
