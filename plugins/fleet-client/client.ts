@@ -1,8 +1,8 @@
 // The client of a fleet: one connection, over which requests are signed and sent and replies gathered.
 
-import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
-import { emptyFilter, type Filter } from '../wire/filter.ts';
+import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, replySubject } from '../wire/subjects.ts';
 import { Collector, type Received } from './collector.ts';
@@ -54,7 +54,7 @@ export interface PingResult {
 /** What a program has to be granted to use a FleetClient, as under `needs:` in a manifest. */
 export const clientNeeds = {
   bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-  plugins: ['security', 'agent'],
+  plugins: ['security', 'agent', 'discovery'],
 };
 
 /** Needs what `clientNeeds` lists. */
@@ -141,6 +141,14 @@ export class FleetClient {
     const [message] = messages;
     if (!message) throw new PluginError('CONTRACT', 'the security plugin signed nothing');
     return message.payload;
+  }
+
+  /** Asks a source of nodes. @throws FilterError if there is none of this name, and what it answers */
+  async callSource(source: string, params: Params, signal?: AbortSignal): Promise<unknown> {
+    const sources = (await this.#host.plugins.list('discovery')).map(({ name }) => name);
+    if (!sources.includes(source))
+      throw new FilterError(`there is no discovery method '${source}'; there are ${['broadcast', ...sources].sort().join(', ')}`);
+    return this.#host.plugins.call('discovery', source, 'discovery/discover', params, signal && { signal });
   }
 
   publish(subject: string, payload: Uint8Array): Promise<void> {

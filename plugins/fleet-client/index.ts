@@ -5,5 +5,5 @@ export { ActionCall, type ActionOptions, type ActionReply, type ActionResult, Ag
 export { type Aggregated, aggregate } from './aggregate.ts';
 export { clientNeeds, FleetClient, type PingOptions, type PingResult, type Who } from './client.ts';
 export { findDdl } from './ddls.ts';
-export { type Discovered, type DiscoverOptions, discover } from './discovery.ts';
+export { type Discovered, type DiscoverOptions, discover, type KnownNode } from './discovery.ts';
 export { callRpc, type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './request.ts';

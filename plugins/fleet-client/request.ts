@@ -137,6 +137,7 @@ class Request {
       this.#client.config['plugin.choria.require_client_filter'] &&
       isEmptyFilter(filter) &&
       !discovery?.nodesFile &&
+      !discovery?.piped &&
       !this.#options.targets
     )
       throw new RequestError(

@@ -96,12 +96,17 @@ export function matchFilter<T>(
   node: NodeFacts,
   matchCompound?: (compound: Filter['compound']) => T,
 ): boolean | T {
-  if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchWord(wanted, node.identity))) return false;
+  if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchIdentity(wanted, node.identity))) return false;
   if (!(filter.agent ?? []).every((wanted) => matchAgent(wanted, node.agents))) return false;
   if (!filter.cf_class.every((wanted) => matchClass(wanted, node.classes))) return false;
   if (!matchFacts(filter.fact, node.facts)) return false;
   if (filter.compound.length === 0) return true;
   return matchCompound?.(filter.compound) ?? false;
+}
+
+/** Whether a node is meant: its name, or a pattern. */
+export function matchIdentity(wanted: string, identity: string): boolean {
+  return matchWord(wanted, identity);
 }
 
 /** Whether the node has an agent: its name, or a pattern. */

@@ -2,7 +2,7 @@
 
 import { plainTable } from '../../wire/table.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, spellMs, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, reportNotes, spellMs, toJson } from './context.ts';
 import { createProgress } from './progress.ts';
 
 const agentTimeout = 2;
@@ -17,9 +17,12 @@ export async function facts(context: CommandContext): Promise<number> {
     data: { fact },
     agentTimeout,
     ...collectiveOf(options),
-    discovery: discoveryOf(options),
+    discovery: await discoveryOf(context),
     signal,
-    onDiscovered: (_found, targets) => progress.start(targets.length),
+    onDiscovered: (found, targets) => {
+      void reportNotes(context, found);
+      progress.start(targets.length);
+    },
     onReply: () => progress.advance(),
   }).finally(() => progress.stop());
   await reportDuplicates(context, statistics.duplicates);

@@ -57,7 +57,7 @@ async function collectives(context: CommandContext): Promise<number> {
     data: {},
     agentTimeout,
     ...collectiveOf(options),
-    discovery: discoveryOf(options),
+    discovery: await discoveryOf(context),
     signal,
   });
   const counts = new Map<string, number>();

@@ -30,7 +30,8 @@ export function senders({ replies }: Outcome, json: boolean): string {
 }
 
 export interface JsonLineWriter {
-  discovering(): void;
+  /** @param source that is going to be asked */
+  discovering(source: string): void;
   discovered(discovered: Discovered, targets: readonly string[]): void;
   reply(reply: NodeReply): void;
   end(outcome: Outcome): Promise<void>;
@@ -39,14 +40,20 @@ export interface JsonLineWriter {
 export function jsonLineWriter({ print }: CommandContext): JsonLineWriter {
   const write = (value: object) => print(JSON.stringify(value));
   return {
-    discovering: () => void write({ k: 'discovery', dm: 'mc' }),
-    discovered: ({ method, ms }, targets) => void write({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: method }),
+    discovering: (source) => void write({ k: 'discovery', dm: shortName(source) }),
+    discovered: ({ method, ms }, targets) =>
+      void write({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: shortName(method) }),
     reply: (reply) => void write({ k: 'result', rr: replyJson(reply) }),
     end: async (outcome) => {
       await write({ k: 'summaries', agg: summariesJson(outcome) });
       await write({ k: 'stats', stat: statisticsJson(outcome.statistics) });
     },
   };
+}
+
+/** The broadcast goes by its old name. */
+function shortName(source: string): string {
+  return source === 'broadcast' ? 'mc' : source;
 }
 
 function replyJson({ sender, action, statuscode, statusmsg, data, time }: NodeReply): Record<string, unknown> {

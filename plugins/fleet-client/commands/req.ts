@@ -6,7 +6,8 @@ import { convertInput } from '../../wire/ddl-input.ts';
 import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
 import { callRpc, type NodeReply } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates } from './context.ts';
+import { chooseSource } from '../source.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, reportNotes } from './context.ts';
 import { createProgress } from './progress.ts';
 import { jsonDocument, jsonLineWriter, senders } from './req-json.ts';
 import { type Outcome, tableDocument, textDocument } from './req-text.ts';
@@ -36,7 +37,8 @@ async function run(context: CommandContext): Promise<number> {
   const progress = createProgress(context, `${agent}#${action.action}`);
   const show = chooser((options.display as string | undefined) ?? action.display ?? 'failed');
   let targets: readonly string[] = [];
-  lines?.discovering();
+  const discovery = await discoveryOf(context);
+  lines?.discovering(chooseSource(discovery, client.config).source);
   const { replies, statistics, filterFailures } = await callRpc(client, {
     agent,
     action: action.action,
@@ -44,7 +46,7 @@ async function run(context: CommandContext): Promise<number> {
     agentTimeout: ddl.metadata.timeout,
     service: ddl.metadata.service ?? false,
     ...collectiveOf(options),
-    discovery: discoveryOf(options),
+    discovery,
     ...(typeof options.limit === 'string' && { limit: options.limit }),
     ...(typeof options.limitSeed === 'number' && { limitSeed: options.limitSeed }),
     ...(typeof options.batch === 'number' && { batchSize: options.batch }),
@@ -55,6 +57,7 @@ async function run(context: CommandContext): Promise<number> {
     signal,
     onDiscovered: (discovered, chosen) => {
       targets = chosen;
+      void reportNotes(context, discovered);
       lines?.discovered(discovered, chosen);
       progress.start(chosen.length);
     },
