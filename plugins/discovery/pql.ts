@@ -81,6 +81,7 @@ function isNumber(text: string): boolean {
   return /^[+-]?\d+(\.\d+)?$/.test(text);
 }
 
+/** PuppetDB reads it as JSON does, also where it is a pattern. */
 function quote(text: string): string {
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
@@ -92,7 +93,7 @@ function quotePattern(source: string): string {
     if (part.startsWith('[')) return part.replace(/\\.|([a-zA-Z])(?:-([a-zA-Z]))?/gs, foldRange);
     return `[${part.toLowerCase()}${part.toUpperCase()}]`;
   });
-  return `"${folded.replaceAll('"', '\\"')}"`;
+  return quote(folded);
 }
 
 /** A letter or range of letters within a set, in both cases. */

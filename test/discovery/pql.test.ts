@@ -44,7 +44,7 @@ describe('a filter as a query', () => {
   });
 
   test('escapes and sets of a pattern keep their meaning', () => {
-    expect(query({ identities: ['/^web\\d+[a-c9]$/'] })).toContain('certname ~ "^[wW][eE][bB]\\d+[a-cA-C9]$"');
+    expect(query({ identities: ['/^web\\d+[a-c9]$/'] })).toContain('certname ~ "^[wW][eE][bB]\\\\d+[a-cA-C9]$"');
   });
 
   test.each<[FilterFlags, string]>([
