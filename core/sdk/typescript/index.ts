@@ -13,6 +13,7 @@ export {
 } from './agent.ts';
 export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, SubscriptionSpec } from './bus.ts';
 export type { AnnouncedPlugin, HostInfo, ListedPlugin, ProcessSpec, TerminalInfo } from './capabilities.ts';
+export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
 export type { Fields, Level, Log } from './log.ts';
 export {
   type Call,
