@@ -16,6 +16,15 @@ export interface NodeConfig {
   readonly 'plugin.nats.pass'?: string;
   readonly 'plugin.choria.legacy_lifecycle_format': boolean;
   readonly 'plugin.choria.srv_domain'?: string;
+  /** Names of plugins of kind registration. */
+  readonly registration?: readonly string[];
+  /** Seconds. */
+  readonly registerinterval: number;
+  readonly registration_splay: boolean;
+  readonly registration_collective?: string;
+  readonly 'plugin.choria.registration.size_trigger': number;
+  /** Seconds. */
+  readonly 'plugin.choria.registration.size_interval': number;
   readonly soft_shutdown_timeout: number;
 }
 

@@ -9,13 +9,14 @@ import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, 
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
-import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin } from './builtin.ts';
+import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin, nodeDocument } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
 import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
+import { Registration } from './registration.ts';
 
 const component = 'server';
 const connection = 'node';
@@ -74,9 +75,9 @@ class FleetServer {
 
   async start(): Promise<void> {
     const host = this.#host;
-    const { identity, certname, tls } = (await host.plugins.call('security', 'x509', 'security/identity', {
+    const { identity, certname, tls, expires } = (await host.plugins.call('security', 'x509', 'security/identity', {
       role: 'server',
-    })) as { identity: string; certname: string; tls: object };
+    })) as { identity: string; certname: string; tls: object; expires: string | null };
     for (const name of [identity, ...this.#config.collectives])
       if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
@@ -90,7 +91,8 @@ class FleetServer {
       files: this.#files,
       outcomes: this.#outcomes,
     };
-    this.#builtin = { host, ...shared, data: this.#data, info };
+    const builtin = { host, ...shared, data: this.#data, info };
+    this.#builtin = builtin;
     const expressions = new Expressions(host, this.#data);
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, expressions, server: () => this.#server });
     await host.announce.set([...builtinAgents(), ...builtinData(), nodeFacts]);
@@ -104,6 +106,7 @@ class FleetServer {
     await this.#agentsChanged();
     await host.timers.set({ id: 'connection', afterMs: 0, everyMs: connectingMs }, () => this.#checkConnection());
     await host.timers.set({ id: 'alive', everyMs: aliveMs, splayMs: aliveSplayMs }, () => this.#emit('alive'));
+    await new Registration({ host, identity, config: this.#config, document: () => nodeDocument(builtin, expires) }).start();
   }
 
   async stop(): Promise<void> {

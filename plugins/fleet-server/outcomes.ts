@@ -33,6 +33,8 @@ export class Outcomes {
     replies: 0,
     events: 0,
   };
+  /** When a message came last, in Unix seconds; 0 if none came yet. */
+  lastMessage = 0;
   readonly #told = new Map<string, Told[]>();
 
   tell(requestId: string, outcome: Outcome, reason: string): void {
