@@ -1,6 +1,6 @@
 // `npm run bench [name]`: one benchmark, or all of them.
 
-const benches = ['plugin-calls', 'node', 'external-agents', 'reload', 'memory', 'help', 'filters'];
+const benches = ['plugin-calls', 'node', 'external-agents', 'reload', 'memory', 'help', 'filters', 'discovery'];
 
 const [wanted] = process.argv.slice(2);
 if (wanted !== undefined && !benches.includes(wanted)) {
