@@ -48,19 +48,20 @@ export interface WatchOptions {
 export class KvWatch {
   readonly #options: WatchOptions;
   readonly #ending = new AbortController();
-  readonly #ended: Promise<void>;
   #messages: ConsumerMessages | undefined;
+  #delivering: Promise<unknown> | undefined;
   #revision = 0;
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    this.#ended = this.#run();
+    void this.#run();
   }
 
+  /** Hands nothing over any more; waits for what is being taken, and not for a broker that does not answer. */
   async close(): Promise<void> {
     this.#ending.abort();
     this.#messages?.stop();
-    await this.#ended;
+    await this.#delivering?.catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -107,18 +108,19 @@ export class KvWatch {
       }
     } finally {
       this.#messages.stop();
-      await consumer.delete().catch(() => undefined);
+      void consumer.delete().catch(() => undefined);
     }
   }
 
   /** What a version of the plugin did not live to answer is handed over again. */
   async #hand(changes: Changes): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
+    for (let attempt = 1; !this.#ending.signal.aborted; attempt += 1) {
       try {
-        await this.#options.deliver(changes);
+        this.#delivering = this.#options.deliver(changes);
+        await this.#delivering;
         return;
       } catch (error) {
-        const again = error instanceof PluginError && error.retryable && attempt < maxAttempts && !this.#ending.signal.aborted;
+        const again = error instanceof PluginError && error.retryable && attempt < maxAttempts;
         if (again) continue;
         this.#options.log.warn({ bucket: this.#options.bucket }, `changes were not taken: ${(error as Error).message}`);
         return;

@@ -35,7 +35,6 @@ interface WatchParams extends Place {
 
 const wrongRevision: ReadonlySet<number> = new Set([10_071, 10_164]);
 const noStream = 10_059;
-const noMessage = 10_037;
 const retryAfterMs = 1_000;
 const nanosecondsPerMs = 1e6;
 
@@ -175,7 +174,7 @@ function explained(error: unknown, { bucket, connection }: Place): PluginError {
   if (error instanceof PluginError) return error;
   const { message } = error as Error;
   const code = error instanceof JetStreamApiError ? error.code : undefined;
-  if (code === noStream || code === noMessage || message === 'stream not found')
+  if (code === noStream || message === 'stream not found')
     return new PluginError('NOT_FOUND', `there is no bucket ${bucket} on the connection ${connection}; kv/create makes it`, {
       cause: error,
     });

@@ -94,6 +94,9 @@ class Source {
   async #followed(): Promise<NodeRecord[]> {
     clearTimeout(this.#idle);
     const nodes = this.#host.kv.bucket(connection, bucketName);
+    // What was followed until the connection was lost may be long out of date.
+    if (!(await this.#host.bus.info(connection)).connected)
+      throw new PluginError('UNAVAILABLE', 'the broker with the registry can not be reached at the moment');
     if (!this.#follower) {
       // A watch waits for a bucket that is not there; this does not.
       await nodes.get('any');

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
+import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
 import { NatsServer } from '../support/nats.ts';
 
@@ -233,6 +233,44 @@ test('a bundle that is replaced: its watch goes on, and the new version is told 
     await ask('put', { key: 'always.reload', text: 'new' });
     await until('the new version is told', async () => JSON.stringify(await ask('told')).includes('"new"'));
     expect(JSON.stringify(await ask('told'))).not.toContain('"old"');
+  } finally {
+    await stop();
+    remove();
+  }
+}, 40_000);
+
+test('a watch whose broker is never there does not hold up the end', async () => {
+  const { path: folder, remove } = temporaryFolder();
+  writeBundle(folder, 'keeper', manifest('inline'), { 'keeper.mjs': source(await freePort()) });
+  const { host, stop } = await startHost({ bundles: [folder] });
+  expect(await host.call('keeper', 'keeper', 'keeper/told', {})).toEqual({ told: [], version: '1' });
+  const begun = performance.now();
+  await stop();
+  expect(performance.now() - begun).toBeLessThan(3_000);
+  remove();
+});
+
+test('a plugin that is killed while it takes changes is handed them again, in the next process', async () => {
+  const { path: folder, remove } = temporaryFolder();
+  const dying = source(server.port).replace(
+    'const take = (item) => {',
+    "const take = (item) => { if (item.changes.some(({ value }) => value && Buffer.from(value).toString() === 'deadly') && !existsSync('died')) { writeFileSync('died', ''); process.kill(process.pid, 'SIGKILL'); }",
+  );
+  writeBundle(folder, 'keeper', manifest('persistent'), {
+    'keeper.mjs': `import { existsSync, writeFileSync } from 'node:fs';\n${dying}`,
+  });
+  const { host, stop } = await startHost({ bundles: [folder] });
+  const ask = (method: string, params: object) => host.call('keeper', 'keeper', `keeper/${method}`, { ...params });
+  try {
+    await ask('create', {});
+    const before = host.list('keeper')[0]?.pid;
+    // Its answer may be lost with the process.
+    await ask('put', { key: 'always.killed', text: 'deadly' }).catch(() => undefined);
+    await until('another process runs', () => {
+      const [listed] = host.list('keeper');
+      return listed?.state === 'ready' && listed.pid !== before;
+    });
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'), 15_000);
   } finally {
     await stop();
     remove();
