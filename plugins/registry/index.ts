@@ -24,6 +24,8 @@ const component = 'server';
 /** How often the bucket is looked at: until it is there, and from then on. */
 const reachingMs = 500;
 const reachedMs = 60_000;
+/** Messages that wait; what is dropped past it, its node tells again. */
+const limit = 4_096;
 const notConnected = 'the registry is not connected to a broker';
 const maxAttempts = 8;
 /** A refusal is told in the log this often at most. */
@@ -74,10 +76,10 @@ class Registry {
   async start(): Promise<void> {
     const { bus, timers } = this.#host;
     await connect(this.#host, 'server', false);
-    await bus.subscribe({ connection, id: 'events', subject: 'choria.lifecycle.event.>', queue }, (message) =>
+    await bus.subscribe({ connection, id: 'events', subject: 'choria.lifecycle.event.>', queue, limit }, (message) =>
       this.#event(message),
     );
-    await bus.subscribe({ connection, id: 'registrations', subject: '*.broadcast.agent.registration', queue }, (message) =>
+    await bus.subscribe({ connection, id: 'registrations', subject: '*.broadcast.agent.registration', queue, limit }, (message) =>
       this.#registration(message),
     );
     await timers.set({ id: 'bucket', afterMs: 0, everyMs: reachingMs }, () => this.#ensureBucket());

@@ -3,6 +3,7 @@
 import { compileCompound, countCompound, evaluateBool, nodeEnvironment, withFactBytes } from './compound.ts';
 import { Budget, ExprError, type Program } from './expr/index.ts';
 import { type Filter, FilterError, matchFilter, type NodeFacts } from './filter.ts';
+import { rememberingCompiler } from './regexp.ts';
 
 /**
  * Whether a node fits a filter. Nobody has data plugins here, so an expression that calls one fits nobody.
@@ -13,7 +14,8 @@ export function localMatcher(filter: Filter): (node: NodeFacts) => boolean {
   for (const source of filter.compound.flatMap((entry) => entry.flatMap(({ expr }) => expr ?? [])))
     programs.set(source, compileOrRefuse(source));
   const now = Date.now();
-  return (node) => matchFilter(filter, node, (compound) => matchCompound(compound, node, programs, now));
+  const compile = rememberingCompiler();
+  return (node) => matchFilter(filter, node, (compound) => matchCompound(compound, node, programs, now), compile);
 }
 
 function compileOrRefuse(source: string): Program {
