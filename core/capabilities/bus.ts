@@ -290,7 +290,7 @@ class Connection {
     entry.nats = nats.subscribe(subject, {
       ...(queue !== undefined && { queue }),
       callback: (error: Error | null, message: Msg) => {
-        if (error) this.#log.error({ subject }, `subscription to ${subject}: ${error.message}`);
+        if (error) this.#log.error({ subject }, `the subscription to ${subject} failed: ${error.message}`);
         else entry.subscription.push(fromMessage(entry.params.id, message));
       },
     });
@@ -315,7 +315,7 @@ class Connection {
         this.#log.info({ server: status.server }, 'connected to the broker again');
       } else if (status.type === 'disconnect')
         this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
-      else if (status.type === 'error') this.#log.error({}, `broker: ${status.error.message}`);
+      else if (status.type === 'error') this.#log.error({}, `the broker says: ${status.error.message}`);
     }
   }
 

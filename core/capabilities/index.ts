@@ -32,6 +32,13 @@ const grantedBy: Readonly<Record<string, string>> = { 'announce/set': 'announce'
 /** These say themselves what is missing, with the kind that was asked for. */
 const namesItsKind: ReadonlySet<string> = new Set(['plugins', 'announce']);
 
+/** What is written under `needs:` for those that take more than `true`. */
+const writtenAs: Readonly<Record<string, string>> = {
+  bus: '{connections: [name]}',
+  process: '[program]',
+  events: '{emit: [type], subscribe: [type]}',
+};
+
 export function createCapabilities(host: Host): Capabilities {
   const contract = host.runtime.capabilities;
   const connections = new Connections();
@@ -57,7 +64,7 @@ export function createCapabilities(host: Host): Capabilities {
         );
       const need = grantedBy[method] ?? method.slice(0, method.indexOf('/'));
       if (!namesItsKind.has(need) && !caller.spec.needs[need as keyof typeof caller.spec.needs])
-        throw notGranted(caller, `may not use ${method}`, need);
+        throw notGranted(caller, `may not use ${method}`, need, writtenAs[need]);
       contract.methods.get(method)?.checkParams(params);
       return handler(params as never, caller, call);
     },

@@ -3,7 +3,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
-import { startChild } from '../host/child.ts';
+import { type Child, startChild } from '../host/child.ts';
 import { inherited } from '../host/environment.ts';
 import { explainFailedStart } from '../host/explain.ts';
 import type { Host } from '../host/host.ts';
@@ -52,11 +52,8 @@ export function createProcesses(host: Host): Capability {
       throw notGranted(caller, `may not start ${program}`, 'process', `[${basename(program)}]`);
   };
 
-  const start = (params: StartParams, caller: Caller): ChildProcess => {
-    const child = spawn(params);
-    if (child.pid === undefined)
-      throw new PluginError('UNAVAILABLE', `${params.command[0]} could not be started; is it there and executable?`);
-    host.runtime.guardian.guard(child.pid);
+  const keep = (child: ChildProcess, params: StartParams, caller: Caller): void => {
+    if (child.pid !== undefined) host.runtime.guardian.guard(child.pid);
     running.set(key(caller, params.id), child);
     const deliver = (method: string, fields: Record<string, unknown>) =>
       caller.plugin
@@ -73,7 +70,6 @@ export function createProcesses(host: Host): Capability {
       if (running.get(key(caller, params.id)) === child) running.delete(key(caller, params.id));
       void caller.plugin.declarations.undeclare('process', params.id).then(() => deliver('process/exit', { exitCode, signal }));
     });
-    return child;
   };
 
   return {
@@ -83,9 +79,11 @@ export function createProcesses(host: Host): Capability {
         if (params.output === 'terminal' && !(caller.spec.needs.terminal && host.options.terminal))
           throw notGranted(caller, 'may not lend the terminal to a process', 'terminal');
         let started: ChildProcess | undefined;
-        await caller.declare('process', params.id, params, () => {
-          started = start(params, caller);
-          const child = started;
+        await caller.declare('process', params.id, params, async () => {
+          const { process: child, failure } = spawn(params);
+          if (child.pid === undefined) throw await notStarted(params, failure);
+          keep(child, params, caller);
+          started = child;
           return () =>
             climbStopLadder(child, { graceMs: params.graceMs ?? defaultGraceMs, ask: () => signalGroup(child.pid, 'SIGTERM') });
         });
@@ -131,7 +129,7 @@ export function createProcesses(host: Host): Capability {
   };
 }
 
-function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
+function spawn({ command, cwd, env, output }: StartParams): Child {
   const environment = Object.fromEntries(
     inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
@@ -141,7 +139,12 @@ function spawn({ command, cwd, env, output }: StartParams): ChildProcess {
     env: { ...environment, ...env },
     stdin: 'ignore',
     output: output === 'lines' ? 'pipe' : output === 'terminal' ? 'inherit' : 'ignore',
-  }).process;
+  });
+}
+
+async function notStarted({ command, env }: StartParams, failure: Child['failure']): Promise<PluginError> {
+  const problem = `${command[0]} could not be started: ${await failure}`;
+  return new PluginError('UNAVAILABLE', await explainFailedStart({ command, path: env?.PATH ?? process.env.PATH, problem }));
 }
 
 /** @throws PluginError that says why the program could not be started, or the error as it is */

@@ -21,7 +21,7 @@ const defaultLimitBytes = 64 * 1024 * 1024;
 
 export function createTerminal(ends: TerminalEnds | undefined): Capability {
   const given = (): TerminalEnds => {
-    if (!ends) throw new PluginError('UNAVAILABLE', 'this host has no terminal');
+    if (!ends) throw new PluginError('UNAVAILABLE', 'this host has no terminal; only a command of `muster` has one');
     return ends;
   };
   return {

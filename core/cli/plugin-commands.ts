@@ -1,5 +1,6 @@
 // `muster plugin …`: make, test and call bundles, and look into a running host through its control socket.
 
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { examples } from './examples.ts';
 import type { RecordFlags, ReplayFlags } from './plugin-record.ts';
@@ -14,7 +15,8 @@ export function addPluginCommands(program: Command, root: string): void {
   const plugin = program
     .command('plugin')
     .summary('Make, test, call and inspect plugins')
-    .description('Makes, tests, calls and inspects plugins.');
+    .description('Makes, tests, calls and inspects plugins.')
+    .addHelpText('after', `\nWhat each error message means: ${join(root, 'core/sdk/troubleshooting.md')}`);
   addNew(plugin, root);
   addTest(plugin);
   addCall(plugin, root);

@@ -69,7 +69,7 @@ function parseLine(file: string, line: string, number: number): unknown {
   try {
     return JSON.parse(line) as unknown;
   } catch (error) {
-    throw new RecordingError(`${file}:${number}: ${(error as Error).message}`);
+    throw new RecordingError(`${file}:${number}: this line is not JSON: ${(error as Error).message}`);
   }
 }
 

@@ -9,7 +9,7 @@ import { PluginError } from '../protocol/errors.ts';
 import { lifecycle } from '../protocol/messages.ts';
 import { Peer } from '../protocol/peer.ts';
 import { PipeCarrier } from '../protocol/pipe.ts';
-import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
+import { type End, type Instance, initialize, PeerInstance, type StartOptions } from './instance.ts';
 
 /** Time for a handshake that somebody may step through. */
 export const patientMs = 600_000;
@@ -74,21 +74,10 @@ export async function startAttached(options: StartOptions, socket: Socket): Prom
     throw error;
   });
   carrier.agree({ maxLineBytes: answer.limits?.maxLineBytes, bytes: options.bytes });
-  return {
-    runner: 'attached',
-    pid: undefined,
-    version: answer.version,
-    activates: answer.activates ?? false,
-    get alive() {
-      return peer.closed === undefined;
-    },
-    call: (method, params, callOptions) => peer.call(method, params, callOptions),
-    notify: (method, params) => void peer.notify(method, params),
-    ended,
-    stop: async (graceMs) => {
-      stopped = true;
-      await peer.call(lifecycle.shutdown, {}, { deadlineMs: graceMs }).catch(() => undefined);
-      peer.close(new Error('stopped'));
-    },
+  const stop = async (graceMs: number) => {
+    stopped = true;
+    await peer.call(lifecycle.shutdown, {}, { deadlineMs: graceMs }).catch(() => undefined);
+    peer.close(new Error('stopped'));
   };
+  return new PeerInstance({ peer, answer }, { runner: 'attached', ended, stop });
 }

@@ -42,7 +42,10 @@ export class BundleWatcher {
     this.#watcher = watcher;
     watcher.on('all', (_event, path) => this.#touched(path));
     watcher.on('error', (error) =>
-      this.#options.log.warn({}, `watching ${this.#parents.join(', ')}: ${(error as Error).message}`),
+      this.#options.log.warn(
+        {},
+        `changes in ${this.#parents.join(', ')} may go unseen: ${(error as Error).message}; load them with: muster plugin reload <bundle>`,
+      ),
     );
     await new Promise<void>((resolve) => watcher.once('ready', () => resolve()));
   }

@@ -72,7 +72,7 @@ export function loadBundle(source: string, options: LoadOptions): Bundle {
   const text = readFileSync(join(folder, manifestName), 'utf8');
   const manifest = parseManifest(text, join(source, manifestName));
   verifyFiles(manifest, folder);
-  const contracts = (manifest.contracts ?? []).map((file) => createContract(readJson(folder, file)));
+  const contracts = (manifest.contracts ?? []).map((file) => readContract(folder, file));
   // What a link in the folder of bundles points to is where its author is at work.
   const home = realpathSync(source);
   const own = new Map(contracts.map((contract) => [contract.kind, contract]));
@@ -167,6 +167,15 @@ function readResources(manifest: Manifest, folder: string): Map<string, unknown>
   return new Map([...files].map((file) => [file, readJson(folder, file)]));
 }
 
+function readContract(folder: string, file: string): Contract {
+  const document = readJson(folder, file);
+  try {
+    return createContract(document);
+  } catch (error) {
+    throw new BundleError('BUNDLE_UNREADABLE', `${join(folder, file)} is no contract: ${(error as Error).message}`);
+  }
+}
+
 /** JSON is YAML, so one parser reads both. */
 function readJson(folder: string, file: string): unknown {
   const path = join(folder, file);
@@ -174,6 +183,6 @@ function readJson(folder: string, file: string): unknown {
     const text = readFileSync(path, 'utf8');
     return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (parse(text) as unknown);
   } catch (error) {
-    throw new BundleError('BUNDLE_UNREADABLE', `${path}: ${(error as Error).message}`);
+    throw new BundleError('BUNDLE_UNREADABLE', `${path}: cannot be read: ${(error as Error).message}`);
   }
 }

@@ -1,6 +1,11 @@
 // What a plugin declared and the host keeps for it: subscriptions, timers, child processes. It belongs to the plugin's name,
 // not to its process, so it outlives a crash and is carried over a reload.
 
+import { createHash } from 'node:crypto';
+
+/** Longer contents are known by their digest. */
+const maxKeptText = 200;
+
 export type Closer = () => void | Promise<void>;
 
 /** Makes the declared thing real. Called only when no equal one is open under the same id. */
@@ -27,7 +32,7 @@ export class Declarations {
 
   /** A set that is being declared while the present one still works. */
   stage(staged: Staged, type: string, id: string, contents: unknown, open: Opener): void {
-    staged.set(`${type} ${id}`, { contents: JSON.stringify(contents), open });
+    staged.set(`${type} ${id}`, { contents: fingerprint(contents), open });
   }
 
   /**
@@ -53,7 +58,7 @@ export class Declarations {
   /** Declares one more thing in the present set. */
   async declare(type: string, id: string, contents: unknown, open: Opener): Promise<void> {
     const key = `${type} ${id}`;
-    const text = JSON.stringify(contents);
+    const text = fingerprint(contents);
     const present = this.#open.get(key);
     if (present?.contents === text) return;
     const close = await open();
@@ -71,10 +76,16 @@ export class Declarations {
     return true;
   }
 
-  /** Ends everything, last declared first. */
+  /** Ends everything, last declared first; none waits for another. */
   async close(): Promise<void> {
     const all = [...this.#open.values()].reverse();
     this.#open.clear();
-    for (const { close } of all) await close();
+    await Promise.all(all.map(async ({ close }) => close()));
   }
+}
+
+/** Tells equal contents from others; what is long is not kept for it, since thousands of hosts share a process. */
+function fingerprint(contents: unknown): string {
+  const text = JSON.stringify(contents);
+  return text.length <= maxKeptText ? text : createHash('sha256').update(text).digest('base64');
 }

@@ -7,6 +7,9 @@ import { delimiter, isAbsolute, join } from 'node:path';
 /** As it reads byte by byte. */
 const byteOrderMark = '\xef\xbb\xbf';
 
+/** As an ELF file names them. */
+const machines: Readonly<Record<string, number>> = { x64: 62, arm64: 183, arm: 40, riscv64: 243 };
+
 export interface FailedStart {
   readonly command: readonly string[];
   readonly path: string | undefined;
@@ -23,10 +26,11 @@ export async function explainFailedStart(failed: FailedStart): Promise<string> {
   const path = await find(program, failed.path);
   const lines = [`${failed.problem}`, `command: ${failed.command.join(' ')}`];
   if (path === undefined) {
-    const [what, remedy] = isAbsolute(program)
-      ? ['does not exist', 'build it']
-      : [`is not on PATH (${failed.path ?? 'empty'})`, `install ${program}`];
-    lines.push(`${program} ${what}`, `try: ${remedy}, or correct \`command:\` in bundle.yaml`);
+    if (isAbsolute(program)) lines.push(`${program} does not exist; try: build it, or correct \`command:\` in bundle.yaml`);
+    else
+      lines.push(
+        `${program} is not on PATH (${failed.path ?? 'empty'}); try: install ${program}, or correct \`command:\` in bundle.yaml`,
+      );
     return lines.join('; ');
   }
   lines.push(...describeFile(path));
@@ -55,7 +59,11 @@ function describeFile(path: string): string[] {
   } else if (head.startsWith(byteOrderMark)) {
     lines.push('it begins with a byte order mark, so that the shell runs it; try: save the file as UTF-8 without one');
   } else if (head.startsWith('\x7fELF')) {
-    lines.push(`ELF for machine ${head.charCodeAt(18)}; this is ${process.arch}`);
+    const [machine, own] = [head.charCodeAt(18), machines[process.arch]];
+    if (own !== undefined && machine !== own)
+      lines.push(
+        `it is built for another processor (ELF machine ${machine}, this is ${process.arch}); try: build it for this one`,
+      );
   } else if ((stat.mode & 0o111) !== 0) {
     lines.push('it has neither a `#!` line nor a known executable format');
   }

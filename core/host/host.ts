@@ -476,7 +476,9 @@ export class Host {
     const names = listings.map((listing) => listing.name);
     return new PluginError(
       'NOT_FOUND',
-      `there is no ${kind} ${name}; ${names.length > 0 ? `there are ${names.join(', ')}` : `no plugin of kind ${kind} is loaded`}`,
+      names.length > 0
+        ? `there is no ${kind} ${name}; there are ${names.join(', ')}`
+        : `there is no ${kind} ${name}; no plugin of kind ${kind} is loaded`,
     );
   }
 

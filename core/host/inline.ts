@@ -4,7 +4,7 @@ import { memoryCarriers } from '../protocol/memory.ts';
 import { lifecycle } from '../protocol/messages.ts';
 import { Peer } from '../protocol/peer.ts';
 import { servePlugin } from '../sdk/typescript/serve.ts';
-import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
+import { type End, type Instance, initialize, PeerInstance, type StartOptions } from './instance.ts';
 
 export async function startInline(options: StartOptions): Promise<Instance> {
   const { spec, runtime, log } = options;
@@ -30,24 +30,13 @@ export async function startInline(options: StartOptions): Promise<Instance> {
     peer.close(new Error('it did not start'));
     throw error;
   }
-  return {
-    runner: 'inline',
-    pid: undefined,
-    version: answer.version,
-    activates: answer.activates ?? false,
-    get alive() {
-      return peer.closed === undefined;
-    },
-    call: (method, params, callOptions) => peer.call(method, params, callOptions),
-    notify: (method, params) => void peer.notify(method, params),
-    ended,
-    stop: async (graceMs) => {
-      if (expected) return;
-      expected = true;
-      await peer
-        .call(lifecycle.shutdown, {}, { deadlineMs: graceMs })
-        .catch((error: Error) => log.warn({}, `shutdown failed: ${error.message}`));
-      peer.close(new Error('stopped'));
-    },
+  const stop = async (graceMs: number) => {
+    if (expected) return;
+    expected = true;
+    await peer
+      .call(lifecycle.shutdown, {}, { deadlineMs: graceMs })
+      .catch((error: Error) => log.warn({}, `shutdown failed: ${error.message}`));
+    peer.close(new Error('stopped'));
   };
+  return new PeerInstance({ peer, answer }, { runner: 'inline', ended, stop });
 }

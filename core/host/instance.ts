@@ -53,6 +53,42 @@ export interface StartOptions {
   readonly bytes: BytePaths;
 }
 
+/** An instance that is spoken to by a peer, whatever carries the messages. */
+export class PeerInstance implements Instance {
+  readonly runner: RunBy;
+  readonly pid: number | undefined;
+  readonly version: string | undefined;
+  readonly activates: boolean;
+  readonly ended: Promise<End>;
+  readonly stop: Instance['stop'];
+  readonly #peer: Peer;
+
+  constructor(
+    { peer, answer }: { readonly peer: Peer; readonly answer: InitializeResult },
+    { runner, pid, ended, stop }: Pick<Instance, 'runner' | 'ended' | 'stop'> & { readonly pid?: number | undefined },
+  ) {
+    this.#peer = peer;
+    this.version = answer.version;
+    this.activates = answer.activates ?? false;
+    this.runner = runner;
+    this.pid = pid;
+    this.ended = ended;
+    this.stop = stop;
+  }
+
+  get alive(): boolean {
+    return this.#peer.closed === undefined;
+  }
+
+  call(method: string, params: Params, options: CallOptions): Promise<unknown> {
+    return this.#peer.call(method, params, options);
+  }
+
+  notify(method: string, params: Params): void {
+    void this.#peer.notify(method, params);
+  }
+}
+
 export const initializeMs = 10_000;
 
 /** The handshake. @throws PluginError if the plugin doesn't answer in time, or not as agreed */

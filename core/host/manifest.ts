@@ -44,7 +44,7 @@ export function parseManifest(text: string, file: string): Manifest {
         file,
         line: error.linePos?.[0].line ?? 1,
         path: '',
-        message: error.message.split('\n')[0] ?? 'not YAML',
+        message: `this is not YAML: ${error.message.split('\n')[0]}`,
       })),
     );
   }
@@ -109,7 +109,10 @@ function explain(error: ErrorObject): Located {
     const key = String(error.params.additionalProperty);
     const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? knownKeys);
     const suggestion = nearest(key, known);
-    return { path: [...path, key], message: `${key} is not a known key${suggestion ? `; did you mean ${suggestion}?` : ''}` };
+    return {
+      path: [...path, key],
+      message: `${key} is not a known key here${suggestion ? `; did you mean ${suggestion}?` : ''}`,
+    };
   }
   const allowed = error.keyword === 'enum' ? `: ${(error.params.allowedValues as unknown[]).join(', ')}` : '';
   return { path, message: `${error.message ?? 'is not valid'}${allowed}` };

@@ -101,10 +101,10 @@ function failure({ exitCode, signal, stderr }: RunResult, name: string, hint: st
       ...(typeof body.data === 'object' && body.data !== null && { data: body.data as Params }),
     });
   }
-  return new PluginError(
-    'INTERNAL',
-    `${lastLine || `${name} ${signal ? `was ended by ${signal}` : `exited with ${exitCode}`} and said nothing on stderr`}${hint}`,
-  );
+  const silent = signal
+    ? `${name} was ended by ${signal} and said nothing on stderr`
+    : `${name} exited with ${exitCode} and said nothing on stderr`;
+  return new PluginError('INTERNAL', (lastLine || silent) + hint);
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

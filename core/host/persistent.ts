@@ -8,7 +8,7 @@ import { PipeCarrier } from '../protocol/pipe.ts';
 import { type Child, startChild } from './child.ts';
 import { childEnvironment } from './environment.ts';
 import { explainFailedStart } from './explain.ts';
-import { type End, type Instance, initialize, type StartOptions } from './instance.ts';
+import { type End, type Instance, initialize, PeerInstance, type StartOptions } from './instance.ts';
 import { atSource, commandOf } from './spec.ts';
 import { logStderr } from './stderr.ts';
 import { climbStopLadder } from './stop-ladder.ts';
@@ -76,24 +76,13 @@ export async function startPersistent(options: PersistentOptions): Promise<Insta
     maxLineBytes: answer.limits?.maxLineBytes,
     bytes: options.bytes,
   });
-  return {
-    runner: 'persistent',
-    pid: child.pid,
-    version: answer.version,
-    activates: answer.activates ?? false,
-    get alive() {
-      return peer.closed === undefined;
-    },
-    call: (method, params, callOptions) => peer.call(method, params, callOptions),
-    notify: (method, params) => void peer.notify(method, params),
-    ended: end.ended,
-    stop: async (graceMs) => {
-      end.expect('stopped', true);
-      await peer.call(lifecycle.shutdown, {}, { deadlineMs: graceMs }).catch(() => undefined);
-      peer.close(new Error('stopped'));
-      await climbStopLadder(child, { graceMs });
-    },
+  const stop = async (graceMs: number) => {
+    end.expect('stopped', true);
+    await peer.call(lifecycle.shutdown, {}, { deadlineMs: graceMs }).catch(() => undefined);
+    peer.close(new Error('stopped'));
+    await climbStopLadder(child, { graceMs });
   };
+  return new PeerInstance({ peer, answer }, { runner: 'persistent', pid: child.pid, ended: end.ended, stop });
 }
 
 interface WatchedEnd {

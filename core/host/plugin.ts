@@ -4,21 +4,18 @@ import type { Socket } from 'node:net';
 import { PluginError } from '../protocol/errors.ts';
 import { lifecycle, type Params } from '../protocol/messages.ts';
 import type { CallOptions, IncomingCall } from '../protocol/peer.ts';
-import { patientMs, startAttached } from './attached.ts';
+import { startAttached } from './attached.ts';
 import { Declarations, type Opener, type Staged } from './declarations.ts';
-import { startInline } from './inline.ts';
 import type { End, Instance, RunBy, StartOptions } from './instance.ts';
+import { Live, pingMs, startByRunner } from './live.ts';
 import type { HostLog } from './log.ts';
-import { startOneshot } from './oneshot.ts';
-import { type PersistentOptions, startPersistent } from './persistent.ts';
+import type { PersistentOptions } from './persistent.ts';
 import { CallQueue } from './queue.ts';
 import { planRestart } from './restart.ts';
 import type { PluginSpec } from './spec.ts';
 import { Statistics } from './statistics.ts';
 import type { Traces } from './traces.ts';
 
-const activateMs = 10_000;
-const pingMs = 5_000;
 const pingEveryMs = 10_000;
 const maxFailedPings = 3;
 /** How long declarations outlive a crash. */
@@ -55,21 +52,6 @@ export interface Caller {
   readonly spec: PluginSpec;
   /** Declares something that outlives the process: at once, or with the switch if the version is just starting. */
   declare(type: string, id: string, contents: unknown, open: Opener): Promise<void>;
-}
-
-/** A version that runs. */
-interface Live {
-  readonly spec: PluginSpec;
-  readonly instance: Instance;
-  readonly staged: Staged;
-  /** False until the host switched to it. */
-  current: boolean;
-  inFlight: number;
-  deliveries: number;
-  lastUsed: number;
-  failedPings: number;
-  ticker: NodeJS.Timeout | undefined;
-  onQuiet: (() => void) | undefined;
 }
 
 /** A new version that is ready beside the present one. */
@@ -179,7 +161,7 @@ export class Plugin {
 
   #prepared(live: Live, spec: PluginSpec): Prepared {
     return {
-      abandon: () => this.#end(live, 'another plugin of the bundle did not start'),
+      abandon: () => live.end(),
       commit: async () => {
         const old = this.#live;
         await this.#switchTo(live, spec);
@@ -246,7 +228,7 @@ export class Plugin {
     live.lastUsed = now;
     this.statistics.record(now - started, failed);
     if (this.#queue.length > 0) this.#admit();
-    if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
+    live.settled();
   }
 
   #wait(live: Live, start: (version: Live) => Promise<unknown>, options: CallOptions): Promise<unknown> {
@@ -275,7 +257,7 @@ export class Plugin {
     live.lastUsed = performance.now();
     const done = () => {
       live.deliveries -= 1;
-      if (live.inFlight + live.deliveries === 0) live.onQuiet?.();
+      live.settled();
     };
     const { traces } = this.#options;
     const passage = { plugin: this.name, what: 'delivery', method, params, options: { deadlineMs } } as const;
@@ -298,12 +280,7 @@ export class Plugin {
 
   async #startCurrent(deadlineMs: number): Promise<Live> {
     const state = this.#state;
-    if (state.at === 'quarantined') {
-      throw new PluginError(
-        'UNAVAILABLE',
-        `${this.name} is quarantined: ${state.reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
-      );
-    }
+    if (state.at === 'quarantined') throw this.#quarantined(state.reason);
     if (state.at === 'backoff') {
       const left = state.until - Date.now();
       if (left > Math.min(deadlineMs, worthWaitingMs))
@@ -343,31 +320,10 @@ export class Plugin {
       spec,
       onRequest: (method, params, call) => this.#options.onCapability(method, params, caller, call),
     };
-    const instance = await start(options);
-    const patience = instance.runner === 'attached' ? patientMs : 0;
-    live = {
-      spec,
-      instance,
-      staged,
-      current: false,
-      inFlight: 0,
-      deliveries: 0,
-      lastUsed: performance.now(),
-      failedPings: 0,
-      ticker: undefined,
-      onQuiet: undefined,
-    };
-    const started = live;
-    try {
-      if (instance.activates) await instance.call(lifecycle.activate, {}, { deadlineMs: Math.max(activateMs, patience) });
-      if (instance.runner !== 'oneshot') await instance.call(lifecycle.ping, {}, { deadlineMs: Math.max(pingMs, patience) });
-    } catch (error) {
-      await this.#end(started, 'it did not become ready');
-      throw new PluginError('UNAVAILABLE', `${spec.kind}/${spec.name} did not become ready: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
-    void instance.ended.then((end) => this.#ended(started, end));
+    const started = new Live(spec, await start(options), staged);
+    live = started;
+    await started.becomeReady();
+    void started.instance.ended.then((end) => this.#ended(started, end));
     return started;
   }
 
@@ -378,7 +334,7 @@ export class Plugin {
     });
     try {
       // What the old version has taken it finishes first, so that order is kept across the switch.
-      if (this.#live) await quiet(this.#live, spec.limits.graceMs, () => (this.#live?.deliveries ?? 0) === 0);
+      if (this.#live) await this.#live.until(() => (this.#live?.deliveries ?? 0) === 0, spec.limits.graceMs);
       await this.declarations.switchTo(live.staged);
       if (this.#live) this.#live.current = false;
       live.current = true;
@@ -389,7 +345,7 @@ export class Plugin {
         live.ticker = setInterval(() => this.#tick(live), Math.min(pingEveryMs, spec.limits.idleMs)).unref();
       this.#setState({ at: 'ready', since: Date.now() });
     } catch (error) {
-      await this.#end(live, 'its declarations could not be made');
+      await live.end();
       throw error;
     } finally {
       this.#switching = undefined;
@@ -400,11 +356,11 @@ export class Plugin {
 
   #tick(live: Live): void {
     const { idleMs } = live.spec.limits;
-    const unused = live.inFlight + live.deliveries === 0 && this.declarations.size === 0 && !live.spec.eager;
+    const unused = live.isQuiet && this.declarations.size === 0 && !live.spec.eager;
     if (unused && performance.now() - live.lastUsed > idleMs) {
       this.#live = undefined;
       this.#setState({ at: 'idle' });
-      void this.#end(live, 'idle');
+      void live.end();
       return;
     }
     live.instance.call(lifecycle.ping, {}, { deadlineMs: pingMs }).then(
@@ -454,7 +410,7 @@ export class Plugin {
         `${this.name} is quarantined after ${plan.crashes} ends within a minute; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
       );
       void this.declarations.close();
-      this.#queue.refuse(new PluginError('UNAVAILABLE', `${this.name} is quarantined: ${reason}`));
+      this.#queue.refuse(this.#quarantined(reason));
       return;
     }
     this.#setState({ at: 'backoff', until: now + plan.afterMs, reason });
@@ -469,15 +425,17 @@ export class Plugin {
     }
   }
 
-  async #drain(live: Live, patienceMs = drainMs): Promise<void> {
-    live.current = false;
-    await quiet(live, patienceMs, () => live.inFlight + live.deliveries === 0);
-    await this.#end(live, 'replaced');
+  #quarantined(reason: string): PluginError {
+    return new PluginError(
+      'UNAVAILABLE',
+      `${this.name} is quarantined: ${reason}; when it is mended, run: muster plugin reload ${this.#spec.bundle}`,
+    );
   }
 
-  async #end(live: Live, _reason: string): Promise<void> {
-    clearInterval(live.ticker);
-    await live.instance.stop(live.spec.limits.graceMs);
+  async #drain(live: Live, patienceMs = drainMs): Promise<void> {
+    live.current = false;
+    await live.until(() => live.isQuiet, patienceMs);
+    await live.end();
   }
 
   #setState(state: State): void {
@@ -486,30 +444,4 @@ export class Plugin {
     if (changed) this.log.debug({ state: state.at }, `${this.name} is ${state.at}`);
     if (changed) this.#options.onChange();
   }
-}
-
-async function startByRunner(options: PersistentOptions & StartOptions): Promise<Instance> {
-  switch (options.spec.runner) {
-    case 'inline':
-      return startInline(options);
-    case 'oneshot':
-      return startOneshot(options);
-    default:
-      return startPersistent(options);
-  }
-}
-
-/** Waits until `done`, at most `limitMs`. Checked whenever the version becomes quiet. */
-async function quiet(live: Live, limitMs: number, done: () => boolean): Promise<void> {
-  const until = Date.now() + limitMs;
-  while (!done() && Date.now() < until) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(20, until - Date.now()));
-      live.onQuiet = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-  live.onQuiet = undefined;
 }

@@ -39,13 +39,12 @@ export interface Contract {
  * @throws PluginError `CONTRACT` if the document is no contract
  */
 export function createContract(document: unknown, checks?: Checks): Contract {
-  if (!validateDocument(document))
-    throw new PluginError('CONTRACT', `this is no contract: ${explain(validateDocument.errors, 'contract')}`);
+  if (!validateDocument(document)) throw new PluginError('CONTRACT', explain(validateDocument.errors, 'contract'));
   const compiled = checks ?? compileChecks(document);
   const methods = new Map<string, Method>();
   for (const [name, spec] of Object.entries(document.methods)) {
     const check = (part: ContractPart, code: 'INVALID_PARAMS' | 'CONTRACT') =>
-      checker(compiled[validatorId(name, part)], code, `${part} of ${name}`);
+      checker(compiled[validatorId(name, part)], code, part, name);
     methods.set(name, {
       name,
       idempotent: spec.idempotent ?? false,
@@ -67,10 +66,15 @@ function compileChecks(document: ContractDocument): Checks {
   return Object.fromEntries(contractValidatorSources(document).map(([id, schema]) => [id, ajv.compile(schema)]));
 }
 
-function checker(check: Check | undefined, code: 'INVALID_PARAMS' | 'CONTRACT', what: string): (value: unknown) => void {
+function checker(
+  check: Check | undefined,
+  code: 'INVALID_PARAMS' | 'CONTRACT',
+  part: ContractPart,
+  method: string,
+): (value: unknown) => void {
   if (!check) return () => undefined;
   return (value) => {
-    if (!check(value)) throw new PluginError(code, `${what}: ${explain(check.errors, '')}`);
+    if (!check(value)) throw new PluginError(code, `${part} of ${method}: ${explain(check.errors, '')}`);
   };
 }
 

@@ -51,7 +51,7 @@ export class PipeCarrier implements Carrier {
     if (line.length * 3 > cap && Buffer.byteLength(line) > cap) {
       throw new PluginError(
         'TOO_LARGE',
-        `the message has ${Buffer.byteLength(line)} bytes, the other side accepts ${cap}; hand larger data over in a file`,
+        `the message has ${Buffer.byteLength(line)} bytes, the other side accepts ${cap}; hand it over in a file`,
       );
     }
     return this.#writer.send(line);
@@ -140,7 +140,7 @@ function write(message: unknown): string {
     return JSON.stringify(message);
   } catch (error) {
     if (error instanceof RangeError)
-      throw new PluginError('TOO_LARGE', 'the message is nested too deep to be written', { cause: error });
+      throw new PluginError('TOO_LARGE', 'the message is nested too deep to be written; flatten it', { cause: error });
     throw error;
   }
 }

@@ -50,7 +50,16 @@ export function brokerConfiguration(plan: BrokerPlan): string {
 function clusterBlock({ port, peers, user, password }: NonNullable<BrokerPlan['cluster']>, tlsBlock: string): string {
   const login =
     user !== undefined && password !== undefined ? ` authorization { user: ${quote(user)}, password: ${quote(password)} }` : '';
-  return `cluster { name: "CHORIA", port: ${port}, routes: [${peers.map(quote).join(', ')}], tls ${tlsBlock}${login} }`;
+  return `cluster { name: "CHORIA", port: ${port}, routes: [${peers.map((peer) => quote(routeUrl(peer, user, password))).join(', ')}], tls ${tlsBlock}${login} }`;
+}
+
+/** Peers are named as host:port or as URLs; those who ask for a password are asked with one. */
+function routeUrl(peer: string, user: string | undefined, password: string | undefined): string {
+  const url = new URL(peer.includes('://') ? peer : `nats://${peer}`);
+  if (user === undefined || password === undefined || url.username !== '') return url.href;
+  url.username = user;
+  url.password = password;
+  return url.href;
 }
 
 /** A string that the configuration's parser reads back as it was. */

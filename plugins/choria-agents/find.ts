@@ -46,8 +46,9 @@ export function findAgents(libdirs: readonly string[], now: number): Found {
       if (!ddl) continue;
       const { name } = ddl.metadata;
       const before = agents.get(name);
-      if (taken.has(name)) problems.set(file, `${file}: the name ${name} belongs to the node itself`);
-      else if (before) problems.set(file, `${file}: the agent ${name} is already provided by ${before.ddlFile}`);
+      if (taken.has(name)) problems.set(file, `${file}: the name ${name} belongs to the node itself; choose another name`);
+      else if (before)
+        problems.set(file, `${file}: the agent ${name} is already provided by ${before.ddlFile}; rename one of them`);
       else agents.set(name, { name, ddl, ddlFile: file, stamp: `${file} ${stat.mtimeMs} ${stat.size}` });
     } catch (error) {
       problems.set(file, (error as Error).message);
@@ -97,7 +98,7 @@ function readProvided(file: string): AgentDDL | undefined {
     const text = readFileSync(file, 'utf8');
     value = extname(file) === '.json' ? JSON.parse(text) : parse(text);
   } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message.split('\n')[0]}`);
+    throw new Error(`${file}: cannot be read: ${(error as Error).message.split('\n')[0]}`);
   }
   const provider = (value as { metadata?: { provider?: unknown } } | null)?.metadata?.provider;
   if (provider !== 'external' || taken.has(basename(file, extname(file)))) return undefined;

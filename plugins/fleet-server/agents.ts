@@ -3,11 +3,35 @@
 import type { Host, Params } from '../../core/sdk/typescript/index.ts';
 import { type AgentDDL, DdlError, ddlWarnings, readDdl } from '../wire/ddl.ts';
 
-export interface Agent {
+export class Agent {
   readonly name: string;
-  readonly ddl: AgentDDL;
-  /** Invokes by the agent contract. */
   readonly bundle: string;
+  readonly #document: unknown;
+  readonly #origin: string;
+  #ddl: AgentDDL | undefined;
+
+  /** @throws DdlError if the document is no DDL of this agent */
+  constructor(name: string, bundle: string, { ddl: document }: Params) {
+    this.name = name;
+    this.bundle = bundle;
+    this.#document = document;
+    this.#origin = `agent/${name} of the bundle ${bundle}`;
+    if (document === undefined)
+      throw new DdlError(`${this.#origin} hands out no DDL; bundle.yaml needs \`resources: {ddl: ./${name}.json}\``);
+    const { metadata } = this.#read();
+    if (metadata.name !== name)
+      throw new DdlError(`the DDL of ${this.#origin} is that of ${metadata.name}; its metadata.name has to be ${name}`);
+  }
+
+  /** Kept from its first use on: most agents of most nodes are never asked. */
+  get ddl(): AgentDDL {
+    this.#ddl ??= this.#read();
+    return this.#ddl;
+  }
+
+  #read(): AgentDDL {
+    return readDdl(this.#document, `the DDL of ${this.#origin}`);
+  }
 }
 
 /** An agent is served unless `plugin.<agent>.activate_agent` says no; what is no yes is a no, as in Choria. */
@@ -45,7 +69,7 @@ export class AgentList {
     for (const { name, bundle, resources, state } of await this.#host.plugins.list('agent')) {
       if (state === 'off' || !isActivated(this.#host.config, name)) continue;
       try {
-        agents.set(name, { name, bundle, ddl: readAgentDdl(resources, `agent/${name} of the bundle ${bundle}`, name) });
+        agents.set(name, new Agent(name, bundle, resources));
         this.#warn(name, ddlWarnings('agent', resources.ddl));
       } catch (error) {
         this.#host.log.error((error as Error).message);
@@ -60,12 +84,4 @@ export class AgentList {
     if (text !== '' && this.#warned.get(name) !== text) this.#host.log.warn(`the DDL of agent/${name}: ${text}`);
     this.#warned.set(name, text);
   }
-}
-
-function readAgentDdl(resources: Params, origin: string, name: string): AgentDDL {
-  if (resources.ddl === undefined)
-    throw new DdlError(`${origin} hands out no DDL; bundle.yaml needs \`resources: {ddl: ./${name}.json}\``);
-  const ddl = readDdl(resources.ddl, `the DDL of ${origin}`);
-  if (ddl.metadata.name !== name) throw new DdlError(`the DDL of ${origin} is that of ${ddl.metadata.name}`);
-  return ddl;
 }

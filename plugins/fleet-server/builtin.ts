@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type AnnouncedPlugin, type Call, type Host, type HostInfo, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
-import { DdlError } from '../wire/ddl.ts';
+import { DdlError, readDdl } from '../wire/ddl.ts';
 import { lookup } from '../wire/facts.ts';
 import type { NodeFiles } from '../wire/node-files.ts';
 import type { NodeDocument } from '../wire/registration.ts';
@@ -33,15 +33,13 @@ const noTime = '0001-01-01T00:00:00Z';
 
 class Abort extends Error {}
 
-/** What the fleet server announces. */
-export function builtinAgents(): AnnouncedPlugin[] {
-  return ['rpcutil', 'choria_util', 'muster'].map((name) => {
-    const ddl = JSON.parse(readFileSync(new URL(`../../ddl/agents/${name}.json`, import.meta.url), 'utf8')) as {
-      metadata: { description: string; version: string };
-    };
-    return { kind: 'agent', name, description: ddl.metadata.description, version: ddl.metadata.version, resources: { ddl } };
-  });
-}
+/** What the fleet server announces; the same for every node of a process. */
+export const builtinAgents: readonly AnnouncedPlugin[] = ['rpcutil', 'choria_util', 'muster'].map((name) => {
+  const file = new URL(`../../ddl/agents/${name}.json`, import.meta.url);
+  const ddl = readDdl(JSON.parse(readFileSync(file, 'utf8')), file.pathname);
+  const { description, version } = ddl.metadata;
+  return { kind: 'agent', name, description, version, resources: { ddl } };
+});
 
 /** `agent/invoke` for these agents. */
 export async function invokeBuiltin(

@@ -16,20 +16,14 @@ interface Kept {
   told?: { readonly data: unknown };
 }
 
+const dataFolder = new URL('../../ddl/data/', import.meta.url);
+
 /** Those that the fleet server answers for itself. */
-export function builtinData(): AnnouncedPlugin[] {
-  const folder = new URL('../../ddl/data/', import.meta.url);
-  return readdirSync(folder).map((file) => {
-    const ddl = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as DataDDL;
-    return {
-      kind: 'data',
-      name: ddl.metadata.name,
-      description: ddl.metadata.description,
-      version: ddl.metadata.version,
-      resources: { ddl },
-    };
-  });
-}
+export const builtinData: readonly AnnouncedPlugin[] = readdirSync(dataFolder).map((file) => {
+  const ddl = JSON.parse(readFileSync(new URL(file, dataFolder), 'utf8')) as DataDDL;
+  const { name, description, version } = ddl.metadata;
+  return { kind: 'data', name, description, version, resources: { ddl } };
+});
 
 export class DataSources {
   readonly #host: Host;

@@ -95,13 +95,13 @@ class FleetServer {
     this.#builtin = builtin;
     const expressions = new Expressions(host, this.#data);
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, expressions, server: () => this.#server });
-    await host.announce.set([...builtinAgents(), ...builtinData(), nodeFacts]);
+    await host.announce.set([...builtinAgents, ...builtinData, nodeFacts]);
     await host.plugins.watch('data', () => this.#data.refresh());
     await host.plugins.watch('agent', () => this.#agentsChanged());
     await this.#watchNamesakes();
     await this.#subscribe('node', (collective) => nodeSubject(collective, identity));
     await this.#subscribe('agent:discovery', (collective) => broadcastSubject(collective, 'discovery'));
-    for (const { name } of builtinAgents())
+    for (const { name } of builtinAgents)
       await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     await this.#agentsChanged();
     await host.timers.set({ id: 'connection', afterMs: 0, everyMs: connectingMs }, () => this.#checkConnection());
@@ -170,7 +170,7 @@ class FleetServer {
       if (ddl.metadata.service) await this.#subscribe(`agent:${name}`, (collective) => serviceSubject(collective, name), name);
       else await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     }
-    const builtin = new Set(['discovery', ...builtinAgents().map(({ name }) => name)]);
+    const builtin = new Set(['discovery', ...builtinAgents.map(({ name }) => name)]);
     for (const id of [...this.#subscribed]) {
       const [kind, name = ''] = id.split(':');
       if (kind !== 'agent' || wanted.has(id) || builtin.has(name)) continue;

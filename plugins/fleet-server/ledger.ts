@@ -15,6 +15,8 @@ const repairMs = 5_000;
 /** `running`: begun and not finished by this process; `interrupted`: begun by one that ended. */
 export type Entry = { readonly at: 'running' | 'interrupted' } | { readonly at: 'done'; readonly body: string | null };
 
+type Known = Entry & { readonly time: number /** Whether the file has it as well. */; readonly onDisk: boolean };
+
 interface Line {
   readonly key: string;
   readonly time: number;
@@ -24,7 +26,7 @@ interface Line {
 
 export class Ledger {
   readonly #file: string | undefined;
-  readonly #entries = new Map<string, Entry & { readonly time: number }>();
+  readonly #entries = new Map<string, Known>();
   readonly #unwritten: Line[] = [];
   #fd: number | undefined;
   #bytes = 0;
@@ -46,15 +48,20 @@ export class Ledger {
     return this.#entries.get(key);
   }
 
-  /** Notes requests that are about to run; on disk before this returns, unless there is trouble with the disk. */
-  begin(keys: readonly string[], now: number): void {
-    for (const key of keys) this.#put(key, { at: 'running', time: now });
-    this.#append(keys.map((key) => ({ key, time: now })));
+  /**
+   * Notes a request that is about to run; on disk before this returns, unless there is trouble with the disk. One that changes
+   * nothing may be run again after a restart, and need not be on disk.
+   */
+  begin(key: string, now: number, { onDisk }: { onDisk: boolean }): void {
+    this.#put(key, { at: 'running', time: now, onDisk });
+    if (onDisk) this.#append([{ key, time: now }]);
   }
 
   finish(key: string, body: string, now: number): void {
     const kept = Buffer.byteLength(body) <= maxBodyBytes ? body : null;
-    this.#put(key, { at: 'done', body: kept, time: now });
+    const onDisk = this.#entries.get(key)?.onDisk ?? false;
+    this.#put(key, { at: 'done', body: kept, time: now, onDisk });
+    if (!onDisk) return;
     // That a request was done may be written a little later than that it was begun: lost in a crash, it counts as interrupted.
     this.#unwritten.push({ key, time: now, body: kept });
     if (this.#unwritten.length === 1) setImmediate(() => this.#flush());
@@ -70,7 +77,7 @@ export class Ledger {
     this.#append(this.#unwritten.splice(0));
   }
 
-  #put(key: string, entry: Entry & { time: number }): void {
+  #put(key: string, entry: Known): void {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     if (this.#entries.size > maxEntries) this.#entries.delete(this.#entries.keys().next().value ?? '');
@@ -93,8 +100,10 @@ export class Ledger {
       if (this.#repairAt !== undefined) this.#onTrouble(`${file} is written again`);
       this.#repairAt = undefined;
     } catch (error) {
-      const problem = `${file} can not be written: ${(error as Error).message}`;
-      if (this.#repairAt === undefined) this.#onTrouble(`${problem}; until it can, a restart forgets which requests were done`);
+      if (this.#repairAt === undefined)
+        this.#onTrouble(
+          `${file} can not be written: ${(error as Error).message}; until it can, a restart forgets which requests were done`,
+        );
       this.#repairAt = Date.now() + repairMs;
     }
   }
@@ -113,7 +122,9 @@ export class Ledger {
       if (!line || line.time < oldest) continue;
       this.#put(
         line.key,
-        line.body === undefined ? { at: 'interrupted', time: line.time } : { at: 'done', body: line.body, time: line.time },
+        line.body === undefined
+          ? { at: 'interrupted', time: line.time, onDisk: true }
+          : { at: 'done', body: line.body, time: line.time, onDisk: true },
       );
     }
     this.#guarded(file, () => this.#compact(file));
@@ -123,9 +134,11 @@ export class Ledger {
   #compact(file: string): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
-    const lines = [...this.#entries].map(
-      ([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }),
-    );
+    const lines = [...this.#entries]
+      .filter(([, { onDisk }]) => onDisk)
+      .map(
+        ([key, entry]): Line => (entry.at === 'done' ? { key, time: entry.time, body: entry.body } : { key, time: entry.time }),
+      );
     const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
     writeFileSync(`${file}.new`, text, { mode: 0o600 });
     renameSync(`${file}.new`, file);

@@ -267,7 +267,8 @@ export class Pipeline {
       if (error instanceof DdlError) return refusedInput(agent, rpc.action, error);
       throw error;
     }
-    this.#parts.ledger.begin([key], Date.now());
+    // What the fleet server answers itself only tells things.
+    this.#parts.ledger.begin(key, Date.now(), { onDisk: agent.bundle !== this.#parts.host.bundle });
     const reply = await this.#invoke(request, rpc, agent.ddl.metadata.timeout);
     if (reply.statuscode === statusCodes.ok) this.#outputs.look(agent.name, action, reply.data);
     return { ...reply, data: withOutputDefaults(action, reply.data) };

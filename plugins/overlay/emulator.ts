@@ -1,4 +1,4 @@
-// `emulate`: many hosts in one process, each with the real fleet server, a connection, facts and classes of its own.
+// `emulate`: many hosts in a process, each with the real fleet server, a connection, facts and classes of its own.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,17 +6,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
+import { EmulatorProcesses, progressLine } from './emulator-processes.ts';
+import { readMishaps } from './mishaps.ts';
 
 interface Options {
   readonly nodes: number;
+  readonly processes: number;
   readonly prefix: string;
+  readonly first: number;
   readonly seed: number;
+  readonly latency: string;
+  readonly errors: string;
+  readonly silence: string;
 }
 
-/** Nodes that are started at the same time: their TLS handshakes share one event loop. */
-const atOnce = 16;
-/** Longest wait for the last of them to be connected. */
-const arrivalMs = 120_000;
+/** Nodes that are connecting at the same time: their TLS handshakes share one event loop. */
+const atOnce = 24;
+/** Longest wait for another node to be connected. */
+const arrivalMs = 60_000;
+const tellEveryMs = 1_000;
 
 export default definePlugin({
   kind: 'command',
@@ -24,15 +32,14 @@ export default definePlugin({
   create: (host) => ({
     methods: {
       'command/run': async ({ options }: { options: Options }, call: Call) => {
-        if (!Number.isInteger(options.nodes) || options.nodes < 1)
-          throw new PluginError('INVALID_PARAMS', `--nodes takes a number of nodes, not ${options.nodes}`);
+        check(options);
         const started = performance.now();
-        const arrivals = await Arrivals.watch(host, options);
-        await startAll(host, options, call.signal);
-        await arrivals.complete(call.signal);
+        if (options.processes > 1) await new EmulatorProcesses(host, options, call.signal).start();
+        else await startAll(host, options, call.signal);
         const seconds = ((performance.now() - started) / 1000).toFixed(1);
+        const where = options.processes > 1 ? `${options.processes} processes` : 'this process';
         await host.terminal.write(
-          `${options.nodes} nodes run in this process and are connected; it took ${seconds} s. Press Ctrl-C to stop them.\n`,
+          `${options.nodes} nodes run in ${where} and are connected; it took ${seconds} s. Press Ctrl-C to stop them.\n`,
         );
         await new Promise((resolve) => call.signal.addEventListener('abort', resolve, { once: true }));
         return { exitCode: 0 };
@@ -41,20 +48,22 @@ export default definePlugin({
   }),
 });
 
+/** @throws PluginError `INVALID_PARAMS` */
+function check({ nodes, processes, first, ...mishaps }: Options): void {
+  for (const [flag, value] of Object.entries({ nodes, processes, first }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new PluginError('INVALID_PARAMS', `--${flag} takes a whole number from 1, not ${value}`);
+  if (processes > nodes) throw new PluginError('INVALID_PARAMS', `${nodes} nodes can't be spread over ${processes} processes`);
+  readMishaps(mishaps);
+}
+
 /** Counts the nodes that have told the fleet that they are there. */
 class Arrivals {
-  readonly #awaited: Set<string>;
-  #onComplete: () => void = () => undefined;
-  readonly #complete = new Promise<void>((resolve) => {
-    this.#onComplete = resolve;
-  });
+  readonly #started = new Set<string>();
+  #wake: () => void = () => undefined;
 
-  private constructor({ nodes, prefix }: Options) {
-    this.#awaited = new Set(Array.from({ length: nodes }, (_, index) => `${prefix}${index + 1}`));
-  }
-
-  static async watch(host: Host, options: Options): Promise<Arrivals> {
-    const arrivals = new Arrivals(options);
+  static async watch(host: Host): Promise<Arrivals> {
+    const arrivals = new Arrivals();
     const { tls, callerid } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'client' })) as {
       tls: object;
       callerid: string;
@@ -65,42 +74,61 @@ class Arrivals {
       { connection: 'client', id: 'arrivals', subject: lifecycleSubject('startup', 'server') },
       ({ payload }) => {
         const told = readLifecycleEvent(Buffer.from(payload).toString('utf8'));
-        if (told && arrivals.#awaited.delete(told.event.identity) && arrivals.#awaited.size === 0) arrivals.#onComplete();
+        if (told && arrivals.#started.delete(told.event.identity)) arrivals.#wake();
       },
     );
     return arrivals;
   }
 
-  /** @throws PluginError if some are not there in time */
-  async complete(signal: AbortSignal): Promise<void> {
-    const late = sleep(arrivalMs, undefined, { signal, ref: false }).then(() => {
-      const [first] = this.#awaited;
-      throw new PluginError(
-        'UNAVAILABLE',
-        `${this.#awaited.size} nodes, ${first} among them, were not connected within ${arrivalMs / 1000} s`,
-      );
-    });
-    await Promise.race([this.#complete, late]);
+  begin(identity: string): void {
+    this.#started.add(identity);
+  }
+
+  /** Waits until no more than so many are on their way. @throws PluginError if nobody arrives for a long time */
+  async below(count: number, signal: AbortSignal): Promise<void> {
+    while (this.#started.size > count) {
+      const arrived = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      const waited = new AbortController();
+      const late = sleep(arrivalMs, undefined, { signal: AbortSignal.any([signal, waited.signal]), ref: false }).then(() => {
+        const [first] = this.#started;
+        throw new PluginError(
+          'UNAVAILABLE',
+          `${this.#started.size} nodes, ${first} among them, are not connected, and none was for ${arrivalMs / 1000} s; is the broker there, and may this process open as many files (ulimit -n)?`,
+        );
+      });
+      late.catch(() => undefined);
+      await Promise.race([arrived, late]);
+      waited.abort();
+    }
   }
 }
 
-async function startAll(host: Host, { nodes, prefix, seed }: Options, signal: AbortSignal): Promise<void> {
+async function startAll(host: Host, options: Options, signal: AbortSignal): Promise<void> {
+  const { nodes, prefix, first, seed } = options;
+  const { root = '' } = await host.control.info();
+  const arrivals = await Arrivals.watch(host);
   const { interactive } = await host.terminal.info();
-  let next = 1;
-  const worker = async () => {
-    while (next <= nodes && !signal.aborted) {
-      const number = next;
-      next += 1;
-      await startNode(host, `${prefix}${number}`, seed * 1_000_003 + number);
-      if (interactive && (number % 50 === 0 || number === nodes))
-        await host.terminal.write(`\r${number} / ${nodes} nodes started`, 'stderr');
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, nodes) }, worker));
+  const tell = (started: number) =>
+    host.terminal.write(interactive ? `\r${started} / ${nodes} nodes started` : progressLine(started), 'stderr');
+  let toldAt = 0;
+  for (let number = first; number < first + nodes; number += 1) {
+    signal.throwIfAborted();
+    await arrivals.below(atOnce - 1, signal);
+    const identity = `${prefix}${number}`;
+    arrivals.begin(identity);
+    await startNode(host, identity, seed * 1_000_003 + number, options, join(root, 'plugins'));
+    if (performance.now() - toldAt < tellEveryMs) continue;
+    toldAt = performance.now();
+    await tell(number - first + 1);
+  }
+  await arrivals.below(0, signal);
+  await tell(nodes);
   if (interactive) await host.terminal.write('\n', 'stderr');
 }
 
-async function startNode(host: Host, identity: string, seed: number): Promise<void> {
+async function startNode(host: Host, identity: string, seed: number, mishaps: Options, bundles: string): Promise<void> {
   const folder = join(host.stateFolder ?? '.', identity);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const machine = describeMachine(seed);
@@ -110,15 +138,26 @@ async function startNode(host: Host, identity: string, seed: number): Promise<vo
   await host.control.startHost({
     id: identity,
     services: ['server'],
+    bundles: [bundles],
     stateFolder: join(folder, 'state'),
     config: {
       ...shared,
       identity,
       'plugin.yaml': join(folder, 'facts.json'),
       classesfile: join(folder, 'classes.txt'),
-      rpcauthorization: false,
+      rpcauthorization: hasMishaps(mishaps),
+      rpcauthprovider: 'mishaps',
+      'plugin.emulator.latency': mishaps.latency,
+      'plugin.emulator.errors': mishaps.errors,
+      'plugin.emulator.silence': mishaps.silence,
+      'plugin.emulator.seed': seed,
     },
   });
+}
+
+function hasMishaps(options: Options): boolean {
+  const { latencyMs, errors, silence } = readMishaps(options);
+  return latencyMs[1] + errors + silence > 0;
 }
 
 /** Facts and classes that vary from node to node and are the same for the same seed. */

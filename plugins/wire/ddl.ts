@@ -16,10 +16,15 @@ const namedValidators: readonly string[] = ['shellsafe', 'ipv4address', 'ipv6add
 /** Validators that published agents brought along for themselves: nobody else checks them, and nobody expects it. */
 const foreignValidators: readonly string[] = ['service_name'];
 
-/** @throws DdlError naming the field */
+/** Marks what was read, so that hosts that share a process can share it. */
+const wasRead = Symbol('read');
+
+/** What was read before is returned as it is. @throws DdlError naming the field */
 export function readDdl(value: unknown, origin: string): AgentDDL {
+  if (typeof value === 'object' && value !== null && wasRead in value) return value as unknown as AgentDDL;
   const document = new DdlObject(value, origin);
-  return { metadata: readMetadata(document, origin), actions: document.objects('actions').map(readAction) };
+  const ddl: AgentDDL = { metadata: readMetadata(document, origin), actions: document.objects('actions').map(readAction) };
+  return Object.defineProperty(ddl, wasRead, { value: true });
 }
 
 /** @throws DdlError naming the field */

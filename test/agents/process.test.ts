@@ -199,7 +199,7 @@ test('a list that is too long for a reply says so, with what has room', async ()
   );
 }, 60_000);
 
-test.each(['pattern', 'user'])('a hostile text as %s does no more than fit nothing', async (input) => {
+test.each(['pattern', 'user'])('a hostile text as %s is a text and nothing else', async (input) => {
   const proof = join(folder, 'proof');
   for (const [what, text] of Object.entries(hostileTexts(proof))) {
     if (text === '') continue;
@@ -207,7 +207,9 @@ test.each(['pattern', 'user'])('a hostile text as %s does no more than fit nothi
     const byAgent = await node.host.call('agent', 'process', 'agent/invoke', invocation);
     const byNode = await ask({ [input]: text });
     for (const reply of [byAgent as typeof byNode, byNode]) {
-      if (reply.statuscode !== 4) expect([what, reply]).toMatchObject([what, { statuscode: 0, data: { pslist: [] } }]);
+      // As a pattern with an alternative, a text may fit what happens to run here.
+      const pslist = input === 'pattern' && text.includes('|') ? expect.any(Array) : [];
+      if (reply.statuscode !== 4) expect([what, reply]).toMatchObject([what, { statuscode: 0, data: { pslist } }]);
     }
   }
   expect(wasTakenForACommand(proof)).toBe(false);

@@ -253,7 +253,10 @@ describe('a DDL that contradicts its agent', () => {
   test('in its name: the agent is left out, and the log says why', async () => {
     expect((await go('misnamed', 'go')).statuscode).toBe(2);
     expect(
-      node.log.some(({ message }) => message === 'the DDL of agent/misnamed of the bundle misnamed is that of another'),
+      node.log.some(
+        ({ message }) =>
+          message === 'the DDL of agent/misnamed of the bundle misnamed is that of another; its metadata.name has to be misnamed',
+      ),
     ).toBe(true);
   });
 });

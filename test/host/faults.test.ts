@@ -41,7 +41,7 @@ describe('a manifest', () => {
     ['bundle: b\nversion: 1.0.0\n', '/b/bundle.yaml:1: must have required property'],
     [
       'bundle: b\nversion: 1.0.0\nplugins:\n  - kind: agent\n    name: x\n    runer: oneshot\n',
-      '/b/bundle.yaml:6: plugins.0.runer: runer is not a known key; did you mean runner?',
+      '/b/bundle.yaml:6: plugins.0.runer: runer is not a known key here; did you mean runner?',
     ],
     [
       'bundle: b\nversion: 1.0.0\nplugins:\n  - kind: agent\n    name: x\n    runner: forever\n',

@@ -1,6 +1,6 @@
-// 200 nodes in one process, each with the real fleet server and a connection of its own.
+// Many nodes in a few processes, each with the real fleet server and a connection of its own.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -65,4 +65,37 @@ test('their facts are the same at every start', () => {
     replies: { data: { value: string } }[];
   };
   expect(['Debian', 'RedHat', 'Suse']).toContain(one.replies[0]?.data.value);
+});
+
+test('over several processes, with latency, errors and silence', async () => {
+  const mishaps = ['--latency', '5-50', '--errors', '30%', '--silence', '20%'];
+  const args = ['emulate', '--nodes', '60', '--processes', '2', '--prefix', 'clumsy', ...mishaps, '--config', config];
+  const clumsy = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  clumsy.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  await until('all are connected', () => text.includes('60 nodes run in 2 processes and are connected'), 60_000);
+  const { request_stats: statistics, replies } = JSON.parse(
+    muster('req', 'rpcutil', 'ping', '-I', '/^clumsy/', '--json', '--timeout', '3'),
+  ) as { request_stats: { ok: number; failed: number; no_responses: string[] }; replies: { statusmsg: string }[] };
+  const { ok, failed, no_responses: silent } = statistics;
+  expect(ok + failed + silent.length).toBe(60);
+  expect(Math.min(ok, failed, silent.length)).toBeGreaterThan(0);
+  expect(replies.filter(({ statusmsg }) => statusmsg === 'You are not authorized to call this agent or action')).toHaveLength(
+    failed,
+  );
+  clumsy.kill('SIGINT');
+  const [code] = await once(clumsy, 'exit');
+  expect(code).toBe(0);
+});
+
+test.each([
+  [['--latency', 'soon'], "--latency takes milliseconds such as 50 or 10-500, not 'soon'"],
+  [['--errors', '101%'], "--errors takes a percentage such as 1 or 0.5%, not '101%'"],
+  [['--errors', '60', '--silence', '60'], '--errors and --silence together are more than 100 %'],
+  [['--nodes', '2', '--processes', '3'], "2 nodes can't be spread over 3 processes"],
+])('%j is refused', (flags, message) => {
+  const { status, stderr } = spawnSync(process.execPath, [main, 'emulate', ...flags, '--config', config], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([1, `muster: ${message}\n`]);
 });

@@ -1,7 +1,17 @@
 // The real dnf, rpm and createrepo_c of Debian's packages, unpacked into `.tools`, with a root and a repository of their own.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -39,7 +49,9 @@ export class RpmRoot {
   constructor(folder: string) {
     this.#folder = folder;
     this.programs = join(folder, 'bin');
-    const tree = provideTree();
+    // rpm can't be told of a folder with a blank in its name.
+    const tree = join(folder, 'tree');
+    symlinkSync(provideTree(), tree);
     for (const name of ['bin', 'root', 'repository', 'specs']) mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(
       join(folder, 'dnf.conf'),
@@ -56,7 +68,7 @@ baseurl=file://${folder}/repository
 metadata_expire=0
 `,
     );
-    const libraries = execFileSync('dpkg-architecture', ['-qDEB_HOST_MULTIARCH'], { encoding: 'utf8' }).trim();
+    const libraries = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`;
     const wrap = (name: string, command: string) => {
       const file = join(this.programs, name);
       writeFileSync(

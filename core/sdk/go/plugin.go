@@ -497,7 +497,7 @@ func (p *Plugin) send(value any) error {
 		return &Error{Code: "INTERNAL", Message: err.Error()}
 	}
 	if len(line) > p.hostMax {
-		return &Error{Code: "TOO_LARGE", Message: fmt.Sprintf("the message has %d bytes, the host accepts %d; hand it over in a file", len(line), p.hostMax)}
+		return &Error{Code: "TOO_LARGE", Message: fmt.Sprintf("the message has %d bytes, the other side accepts %d; hand it over in a file", len(line), p.hostMax)}
 	}
 	p.out <- append(line, '\n')
 	return nil

@@ -405,7 +405,7 @@ class Plugin:
             self._answer_error(id_, PluginError("INTERNAL", str(error) or type(error).__name__))
         else:
             if len(text) > self._max_out:
-                reason = "the answer has %d bytes, the host accepts %d; hand it over in a file" % (len(text), self._max_out)
+                reason = "the message has %d bytes, the other side accepts %d; hand it over in a file" % (len(text), self._max_out)
                 self._answer_error(id_, PluginError("TOO_LARGE", reason))
             else:
                 self._write(text)

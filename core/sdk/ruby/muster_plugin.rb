@@ -409,7 +409,7 @@ module Muster
     def send_line(message)
       line = JSON.generate(message)
       if line.bytesize > @max_out
-        raise Error.new("TOO_LARGE", "the message has #{line.bytesize} bytes, the host accepts #{@max_out}; hand it over in a file")
+        raise Error.new("TOO_LARGE", "the message has #{line.bytesize} bytes, the other side accepts #{@max_out}; hand it over in a file")
       end
 
       @out_lock.synchronize { @out.write(line, "\n").tap { @out.flush } }

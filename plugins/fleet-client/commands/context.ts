@@ -10,6 +10,9 @@ import { readOptions, readPiped } from '../source.ts';
 /** Whoever waits for a pipe this long may not know that it does. */
 const pipeHintMs = 5_000;
 
+/** A sentence with more names than this is read by nobody. */
+const maxNamed = 10;
+
 export type CommandOptions = Readonly<Record<string, unknown>>;
 
 export interface CommandContext {
@@ -110,8 +113,10 @@ export async function reportNotes(context: CommandContext, { notes = [] }: Disco
 /** Says that two nodes share a name, since each of them alone looks right. */
 export async function reportDuplicates(context: CommandContext, duplicates: readonly string[]): Promise<void> {
   if (duplicates.length === 0) return;
+  const named = duplicates.slice(0, maxNamed).join(', ');
+  const names = duplicates.length > maxNamed ? `${named} and ${duplicates.length - maxNamed} others` : named;
   await context.tell(
-    `warning: ${duplicates.join(', ')} answered more than once: several nodes share ${duplicates.length === 1 ? 'this identity' : 'these identities'}; give each node an identity of its own`,
+    `warning: ${names} answered more than once: several nodes share ${duplicates.length === 1 ? 'this identity' : 'these identities'}; give each node an identity of its own`,
   );
 }
 

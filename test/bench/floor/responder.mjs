@@ -11,11 +11,8 @@ const keys = new Map();
 const nats = await connect({ servers: `nats://127.0.0.1:${port}`, tls: { certFile, keyFile, caFile } });
 
 function keyOf(pem) {
-  if (!keys.has(pem)) {
-    const certificate = new X509Certificate(pem);
-    if (!certificate.verify(ca.publicKey)) throw new Error('a stranger');
-    keys.set(pem, createPublicKey(pem));
-  }
+  if (!keys.has(pem) && !new X509Certificate(pem).verify(ca.publicKey)) throw new Error('a stranger');
+  if (!keys.has(pem)) keys.set(pem, createPublicKey(pem));
   return keys.get(pem);
 }
 
@@ -25,26 +22,14 @@ nats.subscribe(`mcollective.node.${identity}`, {
     const { message, signature, pubcert } = JSON.parse(Buffer.from(inner, 'base64').toString());
     if (!verify('sha256', Buffer.from(message), keyOf(pubcert), Buffer.from(signature, 'base64'))) return;
     const { message: body, envelope } = JSON.parse(message);
-    const { action } = JSON.parse(body);
-    const answer = JSON.stringify({ action, statuscode: 0, statusmsg: 'OK', data: { pong: Math.floor(Date.now() / 1000) } });
-    const reply = JSON.stringify({
-      protocol: 'choria:reply:1',
-      message: answer,
-      envelope: { requestid: envelope.requestid, senderid: identity, agent: envelope.agent, time: Math.floor(Date.now() / 1000) },
-    });
-    const secure = JSON.stringify({
-      protocol: 'choria:secure:reply:1',
-      message: reply,
-      hash: createHash('sha256').update(reply).digest('base64'),
-    });
-    nats.publish(
-      headers['reply-to'],
-      JSON.stringify({
-        protocol: 'choria:transport:1',
-        data: Buffer.from(secure).toString('base64'),
-        headers: { mc_sender: identity },
-      }),
-    );
+    const time = Math.floor(Date.now() / 1000);
+    const answer = { action: JSON.parse(body).action, statuscode: 0, statusmsg: 'OK', data: { pong: time } };
+    const about = { requestid: envelope.requestid, senderid: identity, agent: envelope.agent, time };
+    const reply = JSON.stringify({ protocol: 'choria:reply:1', message: JSON.stringify(answer), envelope: about });
+    const hash = createHash('sha256').update(reply).digest('base64');
+    const secure = Buffer.from(JSON.stringify({ protocol: 'choria:secure:reply:1', message: reply, hash })).toString('base64');
+    const transport = { protocol: 'choria:transport:1', data: secure, headers: { mc_sender: identity } };
+    nats.publish(headers['reply-to'], JSON.stringify(transport));
   },
 });
 await nats.flush();

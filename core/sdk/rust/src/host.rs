@@ -118,7 +118,7 @@ impl Host {
         let mut line = serde_json::to_vec(message)?;
         let limit = self.0.max_out.load(Ordering::Relaxed);
         if line.len() > limit {
-            let problem = format!("the message has {} bytes, the host accepts {limit}; hand it over in a file", line.len());
+            let problem = format!("the message has {} bytes, the other side accepts {limit}; hand it over in a file", line.len());
             return Err(Error::new("TOO_LARGE", problem));
         }
         line.push(b'\n');
