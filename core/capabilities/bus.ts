@@ -57,21 +57,23 @@ const repeatMs = 60_000;
 /** Publications kept while the first connection is being made. */
 const maxEarly = 1_024;
 
-export function createBus(host: Host): Capability {
-  const connections = new Map<string, Connection>();
-
-  const connectionOf = (caller: Caller, name: string): Connection => {
+/** The named connections of a host, for all capabilities that work over one. */
+export class Connections extends Map<string, Connection> {
+  /** @throws PluginError `NOT_GRANTED`, `UNAVAILABLE` */
+  of(caller: Caller, name: string): Connection {
     if (!caller.spec.needs.bus?.connections?.includes(name))
       throw notGranted(caller, `may not use the connection ${name}`, 'bus', `{connections: [${name}]}`);
-    const connection = connections.get(name);
+    const connection = this.get(name);
     if (!connection)
       throw new PluginError(
         'UNAVAILABLE',
         `the connection ${name} is not open; a plugin with \`needs: {bus: {open: true}}\` has to open it first`,
       );
     return connection;
-  };
+  }
+}
 
+export function createBus(host: Host, connections: Connections): Capability {
   return {
     methods: {
       'bus/open': async (params: OpenParams, caller) => {
@@ -96,18 +98,18 @@ export function createBus(host: Host): Capability {
         return connection.server === undefined ? {} : { server: connection.server };
       },
       'bus/close': async ({ connection }: { connection: string }, caller) => {
-        await connectionOf(caller, connection).close();
+        await connections.of(caller, connection).close();
         connections.delete(connection);
       },
-      'bus/info': ({ connection }: { connection: string }, caller) => connectionOf(caller, connection).info(),
+      'bus/info': ({ connection }: { connection: string }, caller) => connections.of(caller, connection).info(),
       'bus/publish': (params: PublishParams, caller) => {
-        const connection = connectionOf(caller, params.connection);
+        const connection = connections.of(caller, params.connection);
         if (!allows(caller.spec.needs.bus?.publish, params.subject))
           throw notGranted(caller, `may not publish to ${params.subject}`, 'bus', `{publish: [${params.subject}]}`);
         connection.publish(params);
       },
       'bus/subscribe': async (params: SubscribeParams, caller) => {
-        const connection = connectionOf(caller, params.connection);
+        const connection = connections.of(caller, params.connection);
         if (!allows(caller.spec.needs.bus?.subscribe, params.subject))
           throw notGranted(caller, `may not subscribe to ${params.subject}`, 'bus', `{subscribe: [${params.subject}]}`);
         await caller.declare('subscription', params.id, params, () => {
@@ -198,8 +200,14 @@ class Connection {
   }
 
   async connected(): Promise<void> {
+    await this.ready();
+  }
+
+  /** The connection, once it is there. @throws PluginError `UNAVAILABLE` */
+  async ready(): Promise<NatsConnection> {
+    if (!this.#connecting) throw new PluginError('UNAVAILABLE', 'the connection was not opened');
     try {
-      await this.#connecting;
+      return await this.#connecting;
     } catch (error) {
       throw new PluginError('UNAVAILABLE', `cannot connect to ${this.#params.servers.join(', ')}: ${(error as Error).message}`, {
         cause: error,

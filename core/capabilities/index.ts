@@ -5,9 +5,10 @@ import type { Caller } from '../host/plugin.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { IncomingCall } from '../protocol/peer.ts';
-import { createBus } from './bus.ts';
+import { Connections, createBus } from './bus.ts';
 import { createEvents } from './events.ts';
 import { createHostControl } from './host-control.ts';
+import { createKv } from './kv.ts';
 import { createMetrics } from './metrics.ts';
 import { createPlugins } from './plugins.ts';
 import { createProcesses } from './processes.ts';
@@ -41,8 +42,10 @@ const writtenAs: Readonly<Record<string, string>> = {
 
 export function createCapabilities(host: Host): Capabilities {
   const contract = host.runtime.capabilities;
+  const connections = new Connections();
   const all: Capability[] = [
-    createBus(host),
+    createBus(host, connections),
+    createKv(host, connections),
     createPlugins(host),
     createTimers(),
     createProcesses(host),

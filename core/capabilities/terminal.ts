@@ -1,9 +1,11 @@
 // The terminal, for commands: write, read, ask.
 
 import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import { Writable } from 'node:stream';
+import { addAbortSignal, Writable } from 'node:stream';
 import { PluginError } from '../protocol/errors.ts';
+import type { IncomingCall } from '../protocol/peer.ts';
 import type { Capability } from './index.ts';
 
 /** The ends that a host was given; a host that serves has none. */
@@ -31,16 +33,17 @@ export function createTerminal(ends: TerminalEnds | undefined): Capability {
           columns: stdout.columns ?? defaultColumns,
           color,
           interactive: stdin.isTTY === true,
+          piped: isPiped(stdin),
         };
       },
       'terminal/write': async ({ text, stream = 'stdout' }: { text: string; stream?: 'stdout' | 'stderr' }) => {
         const out = given()[stream];
         if (!out.write(text) && !out.destroyed) await Promise.race([once(out, 'drain'), once(out, 'close')]);
       },
-      'terminal/read': async ({ limitBytes = defaultLimitBytes }: { limitBytes?: number }) => {
+      'terminal/read': async ({ limitBytes = defaultLimitBytes }: { limitBytes?: number }, _caller, { signal }: IncomingCall) => {
         const parts: Buffer[] = [];
         let bytes = 0;
-        for await (const part of given().stdin) {
+        for await (const part of addAbortSignal(signal, given().stdin)) {
           parts.push(part as Buffer);
           bytes += (part as Buffer).length;
           if (bytes > limitBytes) throw new PluginError('TOO_LARGE', `standard input has more than ${limitBytes} bytes`);
@@ -63,4 +66,14 @@ export function createTerminal(ends: TerminalEnds | undefined): Capability {
       },
     },
   };
+}
+
+/** A parent that is a program may hold a socket open there and never write to it; a shell makes pipes, and opens files. */
+function isPiped(stdin: NodeJS.ReadStream & { readonly fd?: number }): boolean {
+  try {
+    const stat = fstatSync(stdin.fd ?? 0);
+    return stat.isFIFO() || stat.isFile();
+  } catch {
+    return false;
+  }
 }

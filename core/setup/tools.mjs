@@ -6,6 +6,7 @@ import {
   accessSync,
   chmodSync,
   constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -50,6 +51,37 @@ export function provideRuby(root, log) {
   }
   log('No ruby was found, so what is written in Ruby can not be tested. Install it, for instance: apt-get install ruby');
   return undefined;
+}
+
+/** @returns {string | undefined} the class path of PuppetDB, which a test of it runs; Java and PostgreSQL are the machine's */
+export function providePuppetDb(root, log) {
+  const own = join(root, '.tools/puppetdb');
+  if (!existsSync(own)) {
+    log('Unpacking puppetdb from the Debian packages into .tools …');
+    const packages = javaPackagesOf('puppetdb');
+    const unpacked = unpackDebian(root, packages, (tree) => {
+      const jars = join(tree, 'usr/share/java');
+      // Of the places that a log can go to, one may be on the class path.
+      for (const name of readdirSync(jars).filter((jar) => /^slf4j-(?!api)/.test(jar))) rmSync(join(jars, name));
+      renameSync(tree, own);
+    });
+    if (!unpacked) return undefined;
+  }
+  return `${own}/usr/share/puppetdb/puppetdb.jar:${own}/usr/share/java/*`;
+}
+
+/** A package and those libraries for Java that it depends on, directly or not. */
+function javaPackagesOf(name) {
+  const only = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((relation) => `--no-${relation}`);
+  const { stdout } = spawnSync('apt-cache', ['depends', '--recurse', ...only, name], { encoding: 'utf8' });
+  const all = [
+    ...new Set(
+      String(stdout)
+        .split('\n')
+        .filter((line) => /^[a-z]/.test(line)),
+    ),
+  ];
+  return all.filter((line) => line === name || (/clojure|^lib.*(java|jackson)/.test(line) && !/jre|jdk/.test(line)));
 }
 
 /** Ruby finds its libraries below the folder that it was unpacked into, wherever that lies. */

@@ -1,9 +1,9 @@
 // The client of a fleet: one connection, over which requests are signed and sent and replies gathered.
 
 import { setImmediate as turn } from 'node:timers/promises';
-import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
-import { emptyFilter, type Filter } from '../wire/filter.ts';
+import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
@@ -73,7 +73,7 @@ export interface PingResult {
 /** What a program has to be granted to use a FleetClient, as under `needs:` in a manifest. */
 export const clientNeeds = {
   bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-  plugins: ['security', 'agent', 'tracer'],
+  plugins: ['security', 'agent', 'tracer', 'discovery'],
   metrics: true,
 };
 
@@ -261,6 +261,14 @@ export class FleetClient {
       for (const name of this.federations)
         await this.#host.bus.publish({ connection, subject: federationSubject(name, 'federation'), payload: federated });
     }
+  }
+
+  /** Asks a source of nodes. @throws FilterError if there is none of this name, and what it answers */
+  async callSource(source: string, params: Params, signal?: AbortSignal): Promise<unknown> {
+    const sources = (await this.#host.plugins.list('discovery')).map(({ name }) => name);
+    if (!sources.includes(source))
+      throw new FilterError(`there is no discovery method '${source}'; there are ${['broadcast', ...sources].sort().join(', ')}`);
+    return this.#host.plugins.call('discovery', source, 'discovery/discover', params, signal && { signal });
   }
 
   async #connect(): Promise<Who> {

@@ -8,6 +8,9 @@ export interface ClientConfig {
   readonly 'plugin.choria.agent_provider.mcorpc.libdir'?: readonly string[];
   /** Seconds. */
   readonly discovery_timeout: number;
+  readonly default_discovery_method: string;
+  /** `key=value` each. */
+  readonly default_discovery_options?: readonly string[];
   readonly rpclimitmethod: 'first' | 'random';
   readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;

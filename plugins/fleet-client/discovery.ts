@@ -1,9 +1,8 @@
-// Which nodes are meant: names that were given, names in a file, or everybody who answers a broadcast.
+// Which nodes are meant: everybody who answers a broadcast, or what another source tells, which is a plugin of kind discovery.
 
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import { type Filter, FilterError, withAgent } from '../wire/filter.ts';
 import { duplicatesOf, type FleetClient } from './client.ts';
+import { chooseSource } from './source.ts';
 
 export interface DiscoverOptions {
   readonly filter: Filter;
@@ -12,65 +11,108 @@ export interface DiscoverOptions {
   readonly agent?: string;
   readonly timeoutMs?: number;
   readonly windowed?: boolean;
-  /** File with the names; filters are not applied to them. */
+  /** `broadcast`, or the name of a plugin of kind discovery. Default: `default_discovery_method` of the configuration. */
+  readonly method?: string;
+  /** Options of the source. Default: `default_discovery_options` of the configuration. */
+  readonly methodOptions?: Readonly<Record<string, string>>;
+  /** File with the names of the nodes. */
   readonly nodesFile?: string;
+  /** The names as text: replies as `req --json` prints them, or a list in JSON. */
+  readonly piped?: string;
+  readonly federations?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
+/** What a source knows of a node. */
+export interface KnownNode {
+  readonly identity: string;
+  /** Heard of in time; not in time; said that it stops. */
+  readonly state?: 'present' | 'silent' | 'stopped';
+  /** When it was last heard of, in Unix seconds. */
+  readonly seen?: number;
+}
+
 export interface Discovered {
-  /** In order of arrival, each name once. */
+  /** In the order of the source, each name once. */
   readonly nodes: readonly string[];
-  readonly method: 'flatfile' | 'identities' | 'mc';
+  /** The source; `identities` if names were given and nobody had to be asked. */
+  readonly method: string;
   readonly ms: number;
   /** Names that two nodes answered to. */
   readonly duplicates: readonly string[];
+  /** What the source knows of the nodes, if more than names. */
+  readonly known?: readonly KnownNode[];
+  /** What the user should know of how they were found. */
+  readonly notes?: readonly string[];
 }
 
-const namePattern = /^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/;
-
-/** @throws FilterError for an unreadable list of nodes, and what the client throws */
+/** @throws FilterError for an unknown source or what it can't honour, what the source and the client throw */
 export async function discover(client: FleetClient, options: DiscoverOptions): Promise<Discovered> {
   const begun = performance.now();
-  const known = options.nodesFile === undefined ? identitiesOnly(options.filter) : readNodes(options.nodesFile);
-  if (known) {
-    const method = options.nodesFile === undefined ? 'identities' : 'flatfile';
-    return { nodes: known, method, ms: performance.now() - begun, duplicates: [] };
-  }
-  const { agent, nodesFile: _file, filter, ...rest } = options;
-  const { answers } = await client.ping({ ...rest, filter: agent === undefined ? filter : withAgent(filter, agent) });
-  const names = answers.map(({ sender }) => sender);
-  return { nodes: [...new Set(names)], method: 'mc', ms: performance.now() - begun, duplicates: duplicatesOf(names) };
+  const chosen = chooseSource(options, client.config);
+  const found = chosen.source === 'broadcast' ? await broadcast(client, options) : await ask(client, options, chosen);
+  const { names, method = chosen.source, known, notes = [] } = found;
+  return {
+    nodes: [...new Set(names)],
+    method,
+    ms: performance.now() - begun,
+    duplicates: method === 'broadcast' ? duplicatesOf(names) : [],
+    ...(known && { known }),
+    notes: [...chosen.notes, ...notes],
+  };
 }
 
-/** The names of a filter that has only names and no pattern: nobody needs to be asked. */
+interface Found {
+  readonly names: readonly string[];
+  readonly method?: string;
+  readonly known?: readonly KnownNode[];
+  readonly notes?: readonly string[];
+}
+
+async function broadcast(client: FleetClient, options: DiscoverOptions): Promise<Found> {
+  const names = identitiesOnly(options.filter);
+  if (names) return { names, method: 'identities' };
+  const { agent, filter, collective, timeoutMs, windowed, signal } = options;
+  const { answers } = await client.ping({
+    filter: agent === undefined ? filter : withAgent(filter, agent),
+    ...(collective !== undefined && { collective }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(windowed !== undefined && { windowed }),
+    ...(signal && { signal }),
+  });
+  return { names: answers.map(({ sender }) => sender) };
+}
+
+/** The names of a filter that has only names and no pattern: nobody needs to be asked. @throws FilterError */
 function identitiesOnly({ fact, cf_class, identity, compound }: Filter): readonly string[] | undefined {
+  const foreign = identity.find((name) => /^(pql|group):/.test(name));
+  if (foreign !== undefined)
+    throw new FilterError(
+      `-I ${foreign} is no name of a node; it needs --dm ${foreign.startsWith('pql:') ? 'puppetdb' : 'inventory'}`,
+    );
   if (identity.length === 0 || fact.length + cf_class.length + compound.length > 0) return undefined;
   return identity.some((name) => name.startsWith('/')) ? undefined : identity;
 }
 
-function readNodes(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new FilterError(`${file}: cannot be read: ${(error as Error).message}`);
-  }
-  const names = /\.(json|ya?ml)$/.test(file) ? readList(file, text) : text.split('\n').map((line) => line.trim());
-  const nodes = names.filter((name) => name !== '');
-  const wrong = nodes.find((name) => !namePattern.test(name));
-  if (wrong !== undefined)
-    throw new FilterError(`${file}: '${wrong}' is no node name; it may have letters, digits, dashes and dots`);
-  if (nodes.length === 0) throw new FilterError(`${file}: it names no node`);
-  return [...new Set(nodes)];
-}
-
-function readList(file: string, text: string): string[] {
-  let value: unknown;
-  try {
-    value = file.endsWith('.json') ? JSON.parse(text) : parse(text);
-  } catch (error) {
-    throw new FilterError(`${file}: ${(error as Error).message.split('\n')[0]}`);
-  }
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
-  throw new FilterError(`${file}: it must hold a list of node names`);
+async function ask(
+  client: FleetClient,
+  { filter, agent, collective, timeoutMs, federations, signal }: DiscoverOptions,
+  { source, options, input }: ReturnType<typeof chooseSource>,
+): Promise<Found> {
+  const { nodes, notes = [] } = (await client.callSource(
+    source,
+    {
+      filter: agent === undefined ? filter : withAgent(filter, agent),
+      ...(agent !== undefined && { agent }),
+      collective: collective ?? client.mainCollective,
+      ...(federations && { federations }),
+      timeoutMs: timeoutMs ?? client.config.discovery_timeout * 1000,
+      options,
+      folder: process.cwd(),
+      ...(input !== undefined && { input }),
+    },
+    signal,
+  )) as { nodes: readonly KnownNode[]; notes?: readonly string[] };
+  const known = nodes.some(({ state, seen }) => state !== undefined || seen !== undefined);
+  return { names: nodes.map(({ identity }) => identity), ...(known && { known: nodes }), notes };
 }

@@ -7,7 +7,7 @@ export type { CanaryOptions, CanaryVerdict } from './canary.ts';
 export { clientNeeds, FleetClient, type PingOptions, type PingResult, type Who } from './client.ts';
 export { CollectError } from './collector.ts';
 export { findDdl } from './ddls.ts';
-export { type Discovered, type DiscoverOptions, discover } from './discovery.ts';
+export { type Discovered, type DiscoverOptions, discover, type KnownNode } from './discovery.ts';
 export { type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './options.ts';
 export { ReplyCall, streamRpc } from './reply-call.ts';
 export { callRpc } from './request.ts';

@@ -46,7 +46,7 @@ async function findTargets(client: FleetClient, options: RpcOptions): Promise<Fo
   const { agent, service, collective, discovery, signal, limit, limitSeed, onDiscovered } = options;
   if (service) return { targets: [] };
   const filter = discovery?.filter ?? emptyFilter;
-  const isOpen = isEmptyFilter(filter) && discovery?.nodesFile === undefined && !options.targets;
+  const isOpen = isEmptyFilter(filter) && discovery?.nodesFile === undefined && !discovery?.piped && !options.targets;
   if (client.config['plugin.choria.require_client_filter'] && isOpen)
     throw new RequestError(
       'FILTER_REQUIRED',

@@ -7,6 +7,7 @@ import { brokerUrls } from '../wire/brokers.ts';
 import { DdlError, readDdl } from '../wire/ddl.ts';
 import { lookup } from '../wire/facts.ts';
 import type { NodeFiles } from '../wire/node-files.ts';
+import type { NodeDocument } from '../wire/registration.ts';
 import { type RpcReply, statusCodes } from '../wire/rpc.ts';
 import type { AgentList } from './agents.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
@@ -26,6 +27,9 @@ export interface BuiltinParts {
 
 type Input = Readonly<Record<string, unknown>>;
 type Action = (input: Input, parts: BuiltinParts, call: Call) => unknown;
+
+/** How Go writes a time that was not set. */
+const noTime = '0001-01-01T00:00:00Z';
 
 class Abort extends Error {}
 
@@ -160,6 +164,33 @@ const muster: Readonly<Record<string, Action>> = {
 };
 
 const actions: Readonly<Record<string, Readonly<Record<string, Action>>>> = { rpcutil, choria_util: choriaUtil, muster };
+
+/** What registration plugins are handed. */
+export async function nodeDocument(
+  { host, identity, config, agents, files, outcomes, info }: BuiltinParts,
+  certificateExpires: string | null,
+): Promise<NodeDocument> {
+  const { validated: valid, unvalidated: invalid, ...counters } = outcomes.counters;
+  const { server } = await host.bus.info('node');
+  return {
+    agents: agents.all().map(({ ddl: { metadata } }) => metadata),
+    classes: files.classes,
+    facts: files.facts,
+    status: {
+      identity,
+      uptime: Math.floor((Date.now() - info.startedAt) / 1000),
+      connected_server: server ?? '',
+      last_message: outcomes.lastMessage,
+      provisioning_mode: false,
+      stats: { ...counters, valid, invalid },
+      certificate_expires: certificateExpires ?? noTime,
+      token_expires: noTime,
+    },
+    collectives: config.collectives,
+    build_info: { version: info.version, sha: '' },
+    machines: [],
+  };
+}
 
 /** `data/get` for the sources `choria` and `config_item`. */
 export async function getBuiltinData(

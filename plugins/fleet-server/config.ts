@@ -21,6 +21,15 @@ export interface NodeConfig {
   readonly 'plugin.choria.status_file_path'?: string;
   /** Seconds. */
   readonly 'plugin.choria.status_update_interval': number;
+  /** Names of plugins of kind registration. */
+  readonly registration?: readonly string[];
+  /** Seconds. */
+  readonly registerinterval: number;
+  readonly registration_splay: boolean;
+  readonly registration_collective?: string;
+  readonly 'plugin.choria.registration.size_trigger': number;
+  /** Seconds. */
+  readonly 'plugin.choria.registration.size_interval': number;
   readonly soft_shutdown_timeout: number;
 }
 

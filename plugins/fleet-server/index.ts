@@ -9,13 +9,14 @@ import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, 
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
-import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin } from './builtin.ts';
+import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin, nodeDocument } from './builtin.ts';
 import type { NodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
 import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
 import { type Counters, countersMean, Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
+import { Registration } from './registration.ts';
 import { nodeStatus, writeStatusFile } from './status-file.ts';
 
 const component = 'server';
@@ -62,7 +63,7 @@ class FleetServer {
   #pipeline: Pipeline | undefined;
   #builtin: BuiltinParts | undefined;
   #startup: CloudEvent | undefined;
-  #certificateExpires: string | undefined;
+  #certificateExpires: string | null = null;
   #statusProblem = '';
 
   constructor(host: Host) {
@@ -79,7 +80,7 @@ class FleetServer {
     const host = this.#host;
     const { identity, certname, tls, expires } = (await host.plugins.call('security', 'x509', 'security/identity', {
       role: 'server',
-    })) as { identity: string; certname: string; tls: object; expires?: string };
+    })) as { identity: string; certname: string; tls: object; expires: string | null };
     for (const name of [identity, ...this.#config.collectives])
       if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
@@ -94,7 +95,8 @@ class FleetServer {
       files: this.#files,
       outcomes: this.#outcomes,
     };
-    this.#builtin = { host, ...shared, data: this.#data, info };
+    const builtin = { host, ...shared, data: this.#data, info };
+    this.#builtin = builtin;
     const expressions = new Expressions(host, this.#data);
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, expressions, server: () => this.#server });
     await host.announce.set([...builtinAgents, ...builtinData, nodeFacts]);
@@ -116,6 +118,7 @@ class FleetServer {
     if (this.#config['plugin.muster.otlp_endpoint'] !== undefined)
       await host.plugins.call('tracer', 'otlp', 'tracer/record', { spans: [] });
     if (this.#config['plugin.choria.stats_port'] > 0) await host.metrics.onCollect(() => this.#tellNumbers());
+    await new Registration({ host, identity, config: this.#config, document: () => nodeDocument(builtin, expires) }).start();
   }
 
   async stop(): Promise<void> {

@@ -104,6 +104,7 @@ export class Pipeline {
     this.#running += messages.length;
     const { host, outcomes } = this.#parts;
     outcomes.counters.total += messages.length;
+    outcomes.lastMessage = Math.floor(Date.now() / 1000);
     try {
       const { results } = (await host.plugins.call('security', 'x509', 'security/open', {
         messages: messages.map(({ payload }) => ({ payload })),

@@ -15,7 +15,7 @@ export interface StatusParts {
   readonly outcomes: Outcomes;
   /** Unix milliseconds. */
   readonly startedAt: number;
-  readonly certificateExpires: string | undefined;
+  readonly certificateExpires: string | null;
 }
 
 export function nodeStatus({ identity, server, outcomes, startedAt, certificateExpires }: StatusParts, now: number): NodeStatus {
@@ -28,7 +28,7 @@ export function nodeStatus({ identity, server, outcomes, startedAt, certificateE
     provisioning_mode: false,
     stats: { total, valid: validated, invalid: unvalidated, passed, filtered, replies, ttlexpired, events },
     certificate_expires:
-      certificateExpires === undefined ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
+      certificateExpires === null ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
     token_expires: noTime,
   };
 }

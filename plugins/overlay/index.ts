@@ -63,7 +63,7 @@ class Overlay {
     const processes = new Processes(this.#host, program, this.#signal);
     this.#processes = processes;
     await this.#say(`Starting the broker on port ${port} …`);
-    await processes.startBroker(plan);
+    await processes.startBroker(plan, ['broker', 'registry']);
     await this.#say(`Starting ${plan.nodes.length} nodes: ${plan.nodes.map(({ identity }) => identity).join(', ')} …`);
     await processes.startNodes(plan);
     await processes.awaitAnswers(plan);

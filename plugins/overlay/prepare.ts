@@ -71,6 +71,7 @@ export async function writeBroker(folder: string, authority: Authority, port: nu
     'plugin.choria.network.listen_address = 127.0.0.1',
     `plugin.choria.network.client_port = ${port}`,
     `plugin.choria.network.stream.store = ${join(folder, 'jetstream')}`,
+    `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
     `plugin.muster.state = ${join(folder, 'broker')}`,
     `logfile = ${join(folder, 'broker.log')}`,
   ]);
@@ -143,6 +144,8 @@ async function writeNode(
     'plugin.actionpolicy.enable_default = yes',
     'rpcaudit = yes',
     `plugin.rpcaudit.logfile = ${join(own, 'audit.log')}`,
+    'registration = inventory_content',
+    'registration_splay = no',
     `plugin.muster.state = ${join(own, 'state')}`,
     `plugin.muster.bundles = ${bundles}`,
     `logfile = ${join(own, 'server.log')}`,

@@ -28,8 +28,9 @@ export class Processes {
     this.#lost.catch(() => undefined);
   }
 
-  async startBroker({ brokerConfig, folder }: OverlayPlan): Promise<void> {
-    await this.#start(brokerId, ['run', 'broker', '--config', brokerConfig], `${folder}/broker.log`);
+  /** @param services that run in the broker's process */
+  async startBroker({ brokerConfig, folder }: OverlayPlan, services: readonly string[] = ['broker']): Promise<void> {
+    await this.#start(brokerId, ['run', ...services, '--config', brokerConfig], `${folder}/broker.log`);
   }
 
   /** @param onLine told of every line on stderr, for nodes that log there */

@@ -72,6 +72,7 @@ export function invitation({ clientConfig, bundles, nodes, folder }: OverlayPlan
     `  ${muster} facts site ${config}`,
     `  ${muster} inventory ${first?.identity} ${config}`,
     `  ${muster} find -F 'cpus>4' ${config}`,
+    `  ${muster} find --dm registry -v ${config}`,
     `  ${muster} plugin list --config ${quote(first?.configFile ?? '')}`,
     '',
     'Write an agent, drop it into the folder that every node watches, and call it a second later:',

@@ -48,6 +48,12 @@ interface RequestToSign {
   readonly federation?: Federation;
 }
 
+interface Signer {
+  readonly key: KeyObject;
+  readonly pem: string;
+  readonly callerid: string;
+}
+
 type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
 
 export default definePlugin({
@@ -56,30 +62,31 @@ export default definePlugin({
   create: (host) => {
     const config = host.config as SecurityConfig;
     let trust: TrustStore | undefined;
-    let signing: { key: KeyObject; pem: string; callerid: string } | undefined;
+    const signing = new Map<Role, Signer>();
 
     const trustStore = (): TrustStore => {
       trust ??= createTrust(config, locate(config, 'server', process.env));
       return trust;
     };
-    const signer = () => {
-      if (!signing) {
-        const credentials = locate(config, 'client', process.env);
-        const { privateKey, pem } = readCredentials(credentials);
-        signing = { key: privateKey, pem, callerid: `choria=${credentials.certname}` };
-      }
-      return signing;
+    const signer = (role: Role): Signer => {
+      const known = signing.get(role);
+      if (known) return known;
+      const credentials = locate(config, role, process.env);
+      const { privateKey, pem } = readCredentials(credentials);
+      const made = { key: privateKey, pem, callerid: `choria=${credentials.certname}` };
+      signing.set(role, made);
+      return made;
     };
 
     return {
       methods: {
         'security/identity': ({ role }: { role: Role }) => identity(locate(config, role, process.env)),
-        'security/open': ({ messages }: Payloads) => ({
-          results: messages.map(({ payload }) => attempt(() => open(payload, trustStore()))),
+        'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
+          results: messages.map(({ payload }) => attempt(() => open(payload, trustStore(), from === 'nodes'))),
         }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
-        'security/sign': ({ requests }: { requests: readonly RequestToSign[] }) => {
-          const { key, pem, callerid } = signer();
+        'security/sign': ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
+          const { key, pem, callerid } = signer(role);
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
         'security/unseal': ({ messages }: Payloads) => ({
@@ -122,7 +129,7 @@ function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: fa
   }
 }
 
-function open(payload: Uint8Array, trust: TrustStore) {
+function open(payload: Uint8Array, trust: TrustStore, ofNodes: boolean) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
   if (secure.pubcert === unsigned || secure.signature === unsigned)
@@ -131,7 +138,12 @@ function open(payload: Uint8Array, trust: TrustStore) {
   const name = callerName(request.caller);
   if (name === undefined)
     throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as choria=name`);
-  const key = trust.verify(secure.pubcert, name, Date.now());
+  if (ofNodes && name !== request.sender)
+    throw new WireError(
+      'WIRE_CALLER',
+      `${request.caller} tells of the node ${request.sender.slice(0, 60)}, which is not its own name`,
+    );
+  const key = trust.verify(secure.pubcert, name, Date.now(), { anybody: ofNodes });
   if (!verify('sha256', Buffer.from(secure.message), key, Buffer.from(secure.signature, 'base64'))) {
     throw new WireError(
       'WIRE_SIGNATURE',

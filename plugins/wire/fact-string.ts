@@ -2,7 +2,7 @@
 
 import { lookup } from './facts.ts';
 import { parseFloat64, parseInt64 } from './go-numbers.ts';
-import { compilePattern } from './regexp.ts';
+import { type Compile, compilePattern } from './regexp.ts';
 
 export interface FactFilter {
   /** gjson path of the fact. */
@@ -35,15 +35,15 @@ export class FactError extends Error {
 const truthy: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 
 /** Whether the facts fit the filter. A fact that is not there fits nothing. @throws FactError */
-export function matchFact(facts: unknown, { fact, operator, value }: FactFilter): boolean {
+export function matchFact(facts: unknown, { fact, operator, value }: FactFilter, compile: Compile = compilePattern): boolean {
   const actual = lookup(facts, fact);
   if (actual === undefined) return false;
   if (!operators.has(operator)) throw new FactError(`unknown operator ${operator}`);
   switch (typeof actual) {
     case 'string':
-      return matchString(actual, operator, value);
+      return matchString(actual, operator, value, compile);
     case 'number':
-      return value.includes('.') ? matchFloat(actual, operator, value) : matchInteger(actual, operator, value);
+      return value.includes('.') ? matchFloat(actual, operator, value, compile) : matchInteger(actual, operator, value, compile);
     case 'boolean':
       return matchBoolean(actual, operator, value);
     default:
@@ -52,10 +52,10 @@ export function matchFact(facts: unknown, { fact, operator, value }: FactFilter)
   }
 }
 
-function matchString(actual: string, operator: string, value: string): boolean {
+function matchString(actual: string, operator: string, value: string, compile: Compile): boolean {
   if (operator === '==') return foldCase(actual) === foldCase(value);
   if (operator === '!=') return foldCase(actual) !== foldCase(value);
-  if (operator === '=~') return matchPattern(actual, value);
+  if (operator === '=~') return matchPattern(actual, value, compile);
   return byOrder(Buffer.compare(Buffer.from(actual.toLowerCase()), Buffer.from(value.toLowerCase())), operator);
 }
 
@@ -71,15 +71,15 @@ function foldCase(text: string): string {
 /** Instructions times characters: some tenths of a second. */
 const maxPatternSteps = 5_000_000;
 
-function matchPattern(actual: string, value: string): boolean {
-  const pattern = compilePattern(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
+function matchPattern(actual: string, value: string, compile: Compile): boolean {
+  const pattern = compile(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
   if (!pattern) throw new FactError(`${value} is not a valid pattern`);
   if (pattern.size * actual.length > maxPatternSteps) throw new FactError(`${value} is too large a pattern for this fact`);
   return pattern.test(actual);
 }
 
-function matchFloat(actual: number, operator: string, value: string): boolean {
-  if (operator === '=~') return matchPattern(fourDecimals(actual), value);
+function matchFloat(actual: number, operator: string, value: string, compile: Compile): boolean {
+  if (operator === '=~') return matchPattern(fourDecimals(actual), value, compile);
   const wanted = parseFloat64(value);
   if (wanted === undefined) throw new FactError(`${value} is not a number`);
   if (operator === '==') return actual === wanted;
@@ -95,9 +95,9 @@ function fourDecimals(value: number): string {
 
 const [leastInteger, largestInteger] = [-(2n ** 63n), 2n ** 63n - 1n];
 
-function matchInteger(actual: number, operator: string, value: string): boolean {
+function matchInteger(actual: number, operator: string, value: string, compile: Compile): boolean {
   const cut = toInteger(actual);
-  if (operator === '=~') return matchPattern(String(cut), value);
+  if (operator === '=~') return matchPattern(String(cut), value, compile);
   if (operator === '==') return String(cut) === value;
   if (operator === '!=') return String(cut) !== value;
   const wanted = parseInt64(value);

@@ -1,7 +1,7 @@
 // Filters: who is meant. Their form on the wire, how they are built, and whether a node fits.
 
 import { FactError, type FactFilter, matchFact, parseFactString } from './fact-string.ts';
-import { compilePattern, patternSource } from './regexp.ts';
+import { type Compile, compilePattern, patternSource } from './regexp.ts';
 
 export type { FactFilter };
 
@@ -88,43 +88,56 @@ export function isEmptyFilter(filter: Filter): boolean {
 /**
  * Whether a node fits: identity, agent, class, fact, expressions in this order, all that are given.
  * @param matchCompound holds expressions against the node; it is called last, and only if there are any
+ * @param compile compiles patterns
  */
 export function matchFilter(filter: Filter, node: NodeFacts): boolean;
-export function matchFilter<T>(filter: Filter, node: NodeFacts, matchCompound: (compound: Filter['compound']) => T): boolean | T;
+export function matchFilter<T>(
+  filter: Filter,
+  node: NodeFacts,
+  matchCompound: (compound: Filter['compound']) => T,
+  compile?: Compile,
+): boolean | T;
 export function matchFilter<T>(
   filter: Filter,
   node: NodeFacts,
   matchCompound?: (compound: Filter['compound']) => T,
+  compile: Compile = compilePattern,
 ): boolean | T {
-  if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchWord(wanted, node.identity))) return false;
-  if (!(filter.agent ?? []).every((wanted) => matchAgent(wanted, node.agents))) return false;
-  if (!filter.cf_class.every((wanted) => matchClass(wanted, node.classes))) return false;
-  if (!matchFacts(filter.fact, node.facts)) return false;
+  if (filter.identity.length > 0 && !filter.identity.some((wanted) => matchIdentity(wanted, node.identity, compile)))
+    return false;
+  if (!(filter.agent ?? []).every((wanted) => matchAgent(wanted, node.agents, compile))) return false;
+  if (!filter.cf_class.every((wanted) => matchClass(wanted, node.classes, compile))) return false;
+  if (!matchFacts(filter.fact, node.facts, compile)) return false;
   if (filter.compound.length === 0) return true;
   return matchCompound?.(filter.compound) ?? false;
 }
 
+/** Whether a node is meant: its name, or a pattern. */
+export function matchIdentity(wanted: string, identity: string, compile: Compile = compilePattern): boolean {
+  return matchWord(wanted, identity, compile);
+}
+
 /** Whether the node has an agent: its name, or a pattern. */
-export function matchAgent(wanted: string, agents: readonly string[]): boolean {
-  return agents.some((agent) => matchWord(wanted, agent));
+export function matchAgent(wanted: string, agents: readonly string[], compile: Compile = compilePattern): boolean {
+  return agents.some((agent) => matchWord(wanted, agent, compile));
 }
 
 /** Whether the node has a class: lower-cased filter against the name as it is, or a pattern without regard to case. */
-export function matchClass(wanted: string, classes: readonly string[]): boolean {
+export function matchClass(wanted: string, classes: readonly string[], compile: Compile = compilePattern): boolean {
   const source = patternSource(wanted);
   if (source === undefined) return classes.includes(wanted.toLowerCase());
-  const pattern = compilePattern(source, { ignoreCase: true });
+  const pattern = compile(source, { ignoreCase: true });
   return pattern !== undefined && classes.some((name) => pattern.test(name));
 }
 
-function matchWord(wanted: string, actual: string): boolean {
+function matchWord(wanted: string, actual: string, compile: Compile): boolean {
   const source = patternSource(wanted);
-  return source === undefined ? wanted === actual : (compilePattern(source)?.test(actual) ?? false);
+  return source === undefined ? wanted === actual : (compile(source)?.test(actual) ?? false);
 }
 
-function matchFacts(filters: readonly FactFilter[], facts: unknown): boolean {
+function matchFacts(filters: readonly FactFilter[], facts: unknown, compile: Compile): boolean {
   try {
-    return filters.every((filter) => matchFact(facts, filter));
+    return filters.every((filter) => matchFact(facts, filter, compile));
   } catch (error) {
     // One comparison that makes no sense fails the whole group.
     if (error instanceof FactError) return false;

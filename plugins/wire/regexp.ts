@@ -9,6 +9,8 @@ export interface Pattern {
   readonly size: number;
 }
 
+export type Compile = (source: string, options?: { ignoreCase?: boolean }) => Pattern | undefined;
+
 /** What is longer takes too long to compile. */
 const maxSourceLength = 65_536;
 
@@ -21,6 +23,16 @@ export function compilePattern(source: string, { ignoreCase = false } = {}): Pat
   } catch {
     return undefined;
   }
+}
+
+/** Compiles each pattern once: to hold one filter against many nodes, where compiling takes ten times as long as a test. */
+export function rememberingCompiler(): Compile {
+  const known = new Map<string, Pattern | undefined>();
+  return (source, { ignoreCase = false } = {}) => {
+    const key = `${ignoreCase} ${source}`;
+    if (!known.has(key)) known.set(key, compilePattern(source, { ignoreCase }));
+    return known.get(key);
+  };
 }
 
 /** The inside of `/…/`, or undefined for a plain word. A lone `/` is an empty pattern. */

@@ -1,6 +1,17 @@
 // `npm run bench [name]`: one benchmark, or all of them. What follows the name is the benchmark's own.
 
-const benches = ['plugin-calls', 'node', 'external-agents', 'reload', 'fanout', 'memory', 'help', 'filters', 'client-replies'];
+const benches = [
+  'plugin-calls',
+  'node',
+  'external-agents',
+  'reload',
+  'fanout',
+  'memory',
+  'help',
+  'filters',
+  'client-replies',
+  'discovery',
+];
 
 const [wanted, ...args] = process.argv.slice(2);
 if (wanted !== undefined && !benches.includes(wanted)) {

@@ -129,7 +129,7 @@ export class Fleet {
       runtime: this.runtime,
       needs: {
         bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-        plugins: ['security', 'agent'],
+        plugins: ['security', 'agent', 'discovery'],
         terminal: true,
       },
       config: {

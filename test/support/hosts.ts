@@ -46,6 +46,8 @@ export interface TestHostOptions {
   readonly configFile?: string;
   readonly services?: readonly string[];
   readonly control?: boolean;
+  /** Whether values in memory are frozen and checked; what is measured goes without. Default true. */
+  readonly strict?: boolean;
   readonly inlineAs?: 'persistent';
   readonly runtime?: Runtime;
   readonly onStopRequest?: NonNullable<HostOptions['onStopRequest']>;
@@ -66,7 +68,7 @@ export async function startHost(options: TestHostOptions = {}): Promise<TestHost
     services: options.services ?? [],
     log: recordingLog(log),
     control: options.control ?? false,
-    strict: true,
+    strict: options.strict ?? true,
     ...(options.inlineAs && { inlineAs: options.inlineAs }),
     ...(options.onStopRequest && { onStopRequest: options.onStopRequest }),
   });

@@ -1,5 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { InventoryFile } from '#schemas/choria/discovery/v1/inventory_file';
+import { findNodes } from '../../plugins/discovery/inventory.ts';
 import { compileCompound, countCompound, evaluateBool, nodeEnvironment, withFactBytes } from '../../plugins/wire/compound.ts';
 import { Budget, ExprError } from '../../plugins/wire/expr/index.ts';
 import { FactError, matchFact, parseFactString } from '../../plugins/wire/fact-string.ts';
@@ -34,9 +36,22 @@ interface Vectors {
   }[];
   readonly filter_match: readonly { id: string; server: string; filter: Partial<Filter>; match: boolean; error?: boolean }[];
   readonly expr: readonly { id: string; server: string; expr: string; match: boolean; error?: boolean }[];
+  readonly inventory: {
+    readonly file: InventoryFile;
+    readonly cases: readonly { id: string; collective: string; filter: Filter; nodes?: string[]; error?: boolean }[];
+  };
   readonly reply_filter: readonly { id: string; reply: Partial<FilteredReply>; expr: string; match: boolean; error?: boolean }[];
 }
-const none: Vectors = { servers: {}, fact_parse: [], cli: [], fact_match: [], filter_match: [], expr: [], reply_filter: [] };
+const none: Vectors = {
+  servers: {},
+  fact_parse: [],
+  cli: [],
+  fact_match: [],
+  filter_match: [],
+  expr: [],
+  inventory: { file: { $schema: 'https://choria.io/schemas/choria/discovery/v1/inventory_file.json', nodes: [] }, cases: [] },
+  reply_filter: [],
+};
 const vectors: Vectors = present ? (JSON.parse(readFileSync(file, 'utf8')) as Vectors) : none;
 const nodeOf = (name: string): Server => vectors.servers[name] ?? { identity: '', agents: [], classes: [], facts: {}, data: {} };
 
@@ -88,5 +103,11 @@ describe.runIf(present)('published filter vectors', () => {
     const run = () => compileReplyFilter(expr)(whole);
     if (error) expect(run).toThrow(ExprError);
     else expect(run()).toBe(match);
+  });
+
+  test.each(vectors.inventory.cases)('$id', ({ collective, filter, nodes, error }) => {
+    const find = () => findNodes(vectors.inventory.file, { filter, collective });
+    if (error) expect(find).toThrow();
+    else expect(find()).toEqual(nodes);
   });
 });

@@ -145,12 +145,15 @@ export interface TerminalInfo {
   readonly color: boolean;
   /** Whether a person can answer: standard input is a terminal. */
   readonly interactive: boolean;
+  /** Whether standard input is a pipe of a shell, or a file. */
+  readonly piped: boolean;
 }
 
 export interface Terminal {
   info(): Promise<TerminalInfo>;
   write(text: string, stream?: 'stdout' | 'stderr'): Promise<void>;
-  read(limitBytes?: number): Promise<string>;
+  /** All of standard input. */
+  read(options?: { readonly limitBytes?: number; readonly signal?: AbortSignal }): Promise<string>;
   prompt(question: string, options?: { readonly secret?: boolean }): Promise<string>;
 }
 
@@ -270,8 +273,10 @@ export function createTerminal(host: Caller): Terminal {
   return {
     info: async () => (await host.call('terminal/info', {})) as TerminalInfo,
     write: async (text, stream = 'stdout') => void (await host.call('terminal/write', { text, stream })),
-    read: async (limitBytes) =>
-      ((await host.call('terminal/read', limitBytes === undefined ? {} : { limitBytes })) as { text: string }).text,
+    read: async ({ limitBytes, signal } = {}) => {
+      const params = limitBytes === undefined ? {} : { limitBytes };
+      return ((await host.call('terminal/read', params, signal && { signal })) as { text: string }).text;
+    },
     prompt: async (question, { secret = false } = {}) =>
       ((await host.call('terminal/prompt', { question, secret })) as { answer: string }).answer,
   };

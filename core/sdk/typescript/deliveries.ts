@@ -9,6 +9,7 @@ export type DeliveryHandler = (params: Params) => unknown;
 const idMembers: Readonly<Record<string, string>> = {
   'bus/message': 'subscription',
   'bus/dropped': 'subscription',
+  'kv/changes': 'watch',
   'events/event': 'subscription',
   'timers/fire': 'id',
   'process/output': 'id',

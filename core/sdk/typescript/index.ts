@@ -23,6 +23,7 @@ export type {
   ProcessSpec,
   TerminalInfo,
 } from './capabilities.ts';
+export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
 export type { Fields, Level, Log } from './log.ts';
 export {
   type Call,

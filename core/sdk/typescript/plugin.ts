@@ -4,6 +4,7 @@ import type { Json, Params } from '../../protocol/messages.ts';
 import type { CallOptions } from '../../protocol/peer.ts';
 import type { Bus } from './bus.ts';
 import type { Announce, Events, HostControl, Metrics, Plugins, Processes, Terminal, Timers, Traces } from './capabilities.ts';
+import type { Kv } from './kv.ts';
 import type { Log } from './log.ts';
 
 /** One method of the plugin's kind. Returns the result, or a promise of it; throws to answer with an error. */
@@ -67,6 +68,7 @@ export interface Host {
   /** The fact of this machine at a gjson path, or all of them; null if there is none. Needs `plugins: [facts]`. */
   facts(path?: string, options?: HostCallOptions): Promise<unknown>;
   readonly bus: Bus;
+  readonly kv: Kv;
   readonly plugins: Plugins;
   readonly announce: Announce;
   readonly timers: Timers;

@@ -23,6 +23,7 @@ import {
   createTraces,
 } from './capabilities.ts';
 import { Deliveries } from './deliveries.ts';
+import { createKv } from './kv.ts';
 import { createLog, type Log, type LogSink } from './log.ts';
 import type { Call, Handler, Host, HostCallOptions, PluginDefinition, PluginInstance } from './plugin.ts';
 
@@ -114,6 +115,7 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     call,
     facts: createFacts({ call }),
     bus: createBus({ call }, deliveries),
+    kv: createKv({ call }, deliveries),
     plugins: createPlugins({ call }, deliveries),
     announce: createAnnounce({ call }),
     timers: createTimers({ call }, deliveries),

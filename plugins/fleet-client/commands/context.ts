@@ -4,7 +4,11 @@ import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/inde
 import { compileCompound } from '../../wire/compound.ts';
 import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
 import { type FleetClient, splitNames } from '../client.ts';
-import type { DiscoverOptions } from '../discovery.ts';
+import type { Discovered, DiscoverOptions } from '../discovery.ts';
+import { readOptions, readPiped } from '../source.ts';
+
+/** Whoever waits for a pipe this long may not know that it does. */
+const pipeHintMs = 5_000;
 
 /** A sentence with more names than this is read by nobody. */
 const maxNamed = 10;
@@ -77,14 +81,38 @@ export function federationsOf(options: CommandOptions): { federations?: readonly
   return typeof options.federations === 'string' ? { federations: splitNames(options.federations) } : {};
 }
 
-/** What the flags say about discovery. */
-export function discoveryOf(options: CommandOptions): Omit<DiscoverOptions, 'agent' | 'signal' | 'collective'> {
+/** What the flags say about discovery, and what is piped in if they name no source. @throws FilterError */
+export async function discoveryOf(context: CommandContext): Promise<Omit<DiscoverOptions, 'agent' | 'signal' | 'collective'>> {
+  const { options } = context;
+  const words = (options.do ?? []) as readonly string[];
+  const named = typeof options.dm === 'string' || typeof options.nodes === 'string';
+  const piped = named ? undefined : await pipedNodes(context);
   return {
     filter: filterOf(options),
     ...(typeof options.discoveryTimeout === 'number' && { timeoutMs: options.discoveryTimeout * 1000 }),
     ...(options.discoveryWindow === true && { windowed: true }),
     ...(typeof options.nodes === 'string' && { nodesFile: options.nodes }),
+    ...(typeof options.dm === 'string' && { method: options.dm }),
+    ...(words.length > 0 && { methodOptions: readOptions(words) }),
+    ...(piped !== undefined && { piped }),
   };
+}
+
+async function pipedNodes({ host, terminal, tell, signal }: CommandContext): Promise<string | undefined> {
+  if (!terminal.piped) return undefined;
+  const hint = setTimeout(() => {
+    void tell('waiting for replies on standard input; to reach nodes by the flags alone, start the command with </dev/null');
+  }, pipeHintMs);
+  try {
+    return readPiped(await host.terminal.read({ signal }));
+  } finally {
+    clearTimeout(hint);
+  }
+}
+
+/** Tells what the user should know of how the nodes were found. */
+export async function reportNotes(context: CommandContext, { notes = [] }: Discovered): Promise<void> {
+  for (const note of notes) await context.tell(`warning: ${note}`);
 }
 
 /** Says that two nodes share a name, since each of them alone looks right. */

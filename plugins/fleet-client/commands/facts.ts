@@ -2,7 +2,7 @@
 
 import { plainTable } from '../../wire/table.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, reportNotes, toJson } from './context.ts';
 import { createProgress } from './progress.ts';
 import { spellMs } from './text.ts';
 
@@ -19,10 +19,13 @@ export async function facts(context: CommandContext): Promise<number> {
     data: { fact },
     agentTimeout,
     ...collectiveOf(options),
-    discovery: discoveryOf(options),
+    discovery: await discoveryOf(context),
     keepReplies: false,
     signal,
-    onDiscovered: (_found, targets) => progress.start(targets.length),
+    onDiscovered: (found, targets) => {
+      void reportNotes(context, found);
+      progress.start(targets.length);
+    },
     onReply: ({ sender, statuscode, data }) => {
       progress.advance();
       if (statuscode === 0) noteValue(values, sender, (data as { value?: unknown } | null)?.value);

@@ -59,7 +59,7 @@ async function collectives(context: CommandContext): Promise<number> {
     data: {},
     agentTimeout,
     ...collectiveOf(options),
-    discovery: discoveryOf(options),
+    discovery: await discoveryOf(context),
     keepReplies: false,
     signal,
     onReply: ({ data }) => {

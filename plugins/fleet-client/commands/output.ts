@@ -15,7 +15,8 @@ export interface Outcome {
 /** A format of the result. A promise that `reply` returns holds the next reply back. */
 export interface Output {
   readonly keepsReplies: boolean;
-  begin?(): void;
+  /** @param source that is going to be asked for the nodes */
+  begin?(source: string): void;
   discovered?(discovered: Discovered, targets: readonly string[]): void;
   reply?(reply: NodeReply, message: Received): Promise<void> | undefined;
   end(outcome: Outcome): Promise<void>;

@@ -56,14 +56,20 @@ export function sendersOutput(sink: Sink, { json, sort }: { json: boolean; sort:
   };
 }
 
+/** The broadcast goes by its old name. */
+function shortName(source: string): string {
+  return source === 'broadcast' ? 'mc' : source;
+}
+
 /** An object a line; nothing of the replies is kept. */
 export function jsonLinesOutput(sink: Sink, action: ActionItem): Output {
   const summaries = summarizer(action);
   const line = (value: object) => sink.line(JSON.stringify(value));
   return {
     keepsReplies: false,
-    begin: () => void line({ k: 'discovery', dm: 'mc' }),
-    discovered: ({ method, ms }, targets) => void line({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: method }),
+    begin: (source) => void line({ k: 'discovery', dm: shortName(source) }),
+    discovered: ({ method, ms }, targets) =>
+      void line({ k: 'discovery', count: targets.length, dt: ms / 1000, dm: shortName(method) }),
     reply: (reply, message) => {
       summaries.add(reply);
       const { sender } = reply;

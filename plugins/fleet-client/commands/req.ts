@@ -7,7 +7,8 @@ import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
 import type { NodeReply, RequestStatistics, RpcOptions } from '../options.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, type CommandOptions, collectiveOf, discoveryOf, reportDuplicates } from './context.ts';
+import { chooseSource } from '../source.ts';
+import { type CommandContext, type CommandOptions, collectiveOf, discoveryOf, reportDuplicates, reportNotes } from './context.ts';
 import type { Output } from './output.ts';
 import { createProgress } from './progress.ts';
 import { jsonLinesOutput, jsonOutput, sendersOutput } from './req-json.ts';
@@ -39,7 +40,8 @@ async function run(context: CommandContext): Promise<number> {
   const progress = createProgress(context, `${agent}#${action.action}`);
   const sink = new Sink(context, () => progress.clear());
   const output = outputOf(context, sink, agent, action);
-  output.begin?.();
+  const discovery = await discoveryOf(context);
+  output.begin?.(chooseSource(discovery, client.config).source);
   try {
     const { replies, statistics, canary, filterFailures } = await callRpc(client, {
       agent,
@@ -48,11 +50,12 @@ async function run(context: CommandContext): Promise<number> {
       agentTimeout: ddl.metadata.timeout,
       service: ddl.metadata.service ?? false,
       ...collectiveOf(options),
-      discovery: discoveryOf(options),
+      discovery,
       ...requestOptionsOf(options),
       keepReplies: output.keepsReplies,
       signal,
       onDiscovered: (discovered, targets) => {
+        void reportNotes(context, discovered);
         output.discovered?.(discovered, targets);
         progress.start(targets.length);
       },
