@@ -27,8 +27,7 @@ export function nodeStatus({ identity, server, outcomes, startedAt, certificateE
     last_message: outcomes.lastMessage,
     provisioning_mode: false,
     stats: { total, valid: validated, invalid: unvalidated, passed, filtered, replies, ttlexpired, events },
-    certificate_expires:
-      certificateExpires === null ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
+    certificate_expires: certificateExpires === null ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
     token_expires: noTime,
   };
 }

@@ -106,7 +106,7 @@ describe('a source of one’s own', () => {
 
   test('shows what it knows of nodes', async () => {
     const { out, err } = await shell('muster find --dm cmdb -v');
-    expect(out).toMatch(/^Node +State +Last heard of *\nweb\.test +present +\d+m\d+s ago *\n$/);
+    expect(out).toMatch(/^Node +State +Last heard of *\nweb\.test +present +\d+h\d+m\d+s ago *\n$/);
     expect(err).toContain('using the cmdb method');
     const listed = JSON.parse((await shell('muster find --dm cmdb -v --json')).out);
     expect(listed).toEqual([{ identity: 'web.test', state: 'present', seen: '1970-01-01T00:00:00.000Z' }]);

@@ -45,7 +45,7 @@ beforeAll(async () => {
   await Promise.all(
     ['one.test', 'two.test'].map((name) => fleet.node(name, { bundles: [bundles], facts: { cpus: 4 }, classes: ['Web'] })),
   );
-  client = await fleet.client();
+  client = await fleet.client('operator.mcollective', { collectives: 'mcollective,crowd' });
   nats = await fleet.connection();
 }, 60_000);
 afterAll(async () => {
@@ -341,7 +341,7 @@ describe('a request', () => {
     expect(heard[0]?.filter).toMatchObject({ identity: [], fact: [{ fact: 'a', operator: '==', value: 'b' }] });
     const nodesFile = join(bundles, 'nodes.txt');
     writeFileSync(nodesFile, 'found.test\n');
-    const discovery = { nodesFile, filter: buildFilter({ classes: ['x'] }) };
+    const discovery = { nodesFile, filter: buildFilter({ identities: ['/found/'] }) };
     await client.call({ agent: 'act', action: 'act', data: {}, discovery });
     expect(heard[1]?.filter).toEqual({ ...emptyFilter, agent: ['act'] });
   });

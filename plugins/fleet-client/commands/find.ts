@@ -36,5 +36,6 @@ function table(known: readonly KnownNode[]): string {
 }
 
 function ago(seen: number): string {
-  return `${spellMs(Math.max(0, Date.now() - seen * 1000))} ago`;
+  const seconds = Math.max(0, Math.round(Date.now() / 1000 - seen));
+  return `${spellMs(seconds * 1000)} ago`;
 }
