@@ -16,7 +16,7 @@ let config: string;
 
 /** Runs a line of a shell, in which `muster` is the command with the client's configuration. */
 function shell(line: string): Promise<{ code: number; out: string; err: string }> {
-  const script = `muster() { ${process.execPath} ${main} "$@" --config ${config}; }\n${line}`;
+  const script = `muster() { "${process.execPath}" "${main}" "$@" --config "${config}"; }\n${line}`;
   return new Promise((resolve) => {
     execFile('sh', ['-c', script], { cwd: fleet.folder }, (error, out, err) => {
       resolve({ code: error ? Number(error.code) : 0, out, err });
@@ -127,7 +127,7 @@ describe('a source of one’s own', () => {
 
   test('may be the one that the configuration names', async () => {
     const { out } = await shell(
-      `{ cat ${config}; echo default_discovery_method = cmdb; echo default_discovery_options = site=bergen; } > own.conf
+      `{ cat "${config}"; echo default_discovery_method = cmdb; echo default_discovery_options = site=bergen; } > own.conf
        ${process.execPath} ${main} find --config own.conf`,
     );
     expect(out).toBe('db.test\ngone.test\n');
