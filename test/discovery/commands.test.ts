@@ -128,7 +128,7 @@ describe('a source of one’s own', () => {
   test('may be the one that the configuration names', async () => {
     const { out } = await shell(
       `{ cat "${config}"; echo default_discovery_method = cmdb; echo default_discovery_options = site=bergen; } > own.conf
-       ${process.execPath} ${main} find --config own.conf`,
+       "${process.execPath}" "${main}" find --config own.conf`,
     );
     expect(out).toBe('db.test\ngone.test\n');
   });
