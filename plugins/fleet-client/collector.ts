@@ -67,7 +67,9 @@ export class Collector {
   #closed = false;
   #lastAt: number | undefined;
   #failure: Error | undefined;
-  /** Called when replies were read, or something failed. */
+  /** Whether what `wait` waits for is there; asked when replies were read. */
+  #isReached: () => boolean = () => false;
+  /** Ends a wait. */
   #wake: () => void = () => undefined;
 
   constructor(options: CollectorOptions) {
@@ -95,14 +97,17 @@ export class Collector {
     const left = () => Math.min(until, (this.#lastAt ?? Number.POSITIVE_INFINITY) + windowMs) - performance.now();
     const onAbort = () => this.#wake();
     signal?.addEventListener('abort', onAbort, { once: true });
+    this.#isReached = isDone;
     try {
       while (!isDone()) {
         // What the socket holds by now came in time: the event loop has to turn once for it to be heard.
         if (left() <= 0) await turn();
         if (left() <= 0) break;
-        await this.#sleep(left(), signal);
+        // The first reply opens the window, and wakes nobody.
+        await this.#sleep(Math.min(left(), windowMs), signal);
       }
       const last = this.#arrived;
+      this.#isReached = () => this.#read >= last;
       while (this.#read < last) await this.#sleep(Number.POSITIVE_INFINITY, signal);
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -115,7 +120,7 @@ export class Collector {
     if (this.#opened) await this.#options.host.bus.unsubscribe(`replies:${this.#options.id}`);
   }
 
-  /** Until replies were read, or so long. @throws what went wrong */
+  /** Until what is waited for is there, or so long. @throws what went wrong */
   async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     if (!this.#failure && !signal?.aborted)
@@ -184,7 +189,7 @@ export class Collector {
       this.#read += 1;
       this.#waitingBytes -= payload.length;
     }
-    this.#wake();
+    if (this.#isReached()) this.#wake();
   }
 
   #fail(error: Error): void {

@@ -27,6 +27,7 @@ export interface TrustOptions {
 export class TrustStore {
   readonly #options: TrustOptions;
   readonly #remembered = new Map<string, Trusted | WireError>();
+  readonly #allowed = new Set<string>();
 
   constructor(options: TrustOptions) {
     this.#options = options;
@@ -48,9 +49,17 @@ export class TrustStore {
     if (!trusted.dnsNames.includes(callerName) && trusted.commonName !== callerName) {
       throw new WireError('WIRE_CALLER', `the caller ${callerName} used the certificate of ${trusted.commonName}`);
     }
-    if (!anybody && !this.#options.allowed.some((pattern) => pattern.test(callerName)))
+    if (!anybody && !this.#isAllowed(callerName))
       throw new WireError('WIRE_CALLER', `the caller ${callerName} is not on the list of allowed certificate names`);
     return trusted.key;
+  }
+
+  #isAllowed(callerName: string): boolean {
+    if (this.#allowed.has(callerName)) return true;
+    if (!this.#options.allowed.some((pattern) => pattern.test(callerName))) return false;
+    if (this.#allowed.size >= maxRemembered) this.#allowed.clear();
+    this.#allowed.add(callerName);
+    return true;
   }
 
   #trusted(pem: string, now: number): Trusted {
