@@ -62,16 +62,14 @@ function certnameOf(config: SecurityConfig, role: Role, identity: string, enviro
   return role === 'client' && user ? `${user}.mcollective` : identity;
 }
 
-/** Reads the files and checks that they belong together. @throws PluginError naming file and key */
+/** Reads certificate and key and checks that they belong together. @throws PluginError naming file and key */
 export function readCredentials(credentials: Credentials): {
   certificate: X509Certificate;
   pem: string;
   privateKey: ReturnType<typeof createPrivateKey>;
-  caPem: string;
 } {
   const pem = read(credentials.cert, 'certificate');
   const keyPem = read(credentials.key, 'private key');
-  const caPem = read(credentials.ca, 'CA');
   const certificate = parse(credentials.cert, () => new X509Certificate(pem));
   const privateKey = parse(credentials.key, () => createPrivateKey(keyPem));
   if (!certificate.checkPrivateKey(privateKey))
@@ -79,7 +77,12 @@ export function readCredentials(credentials: Credentials): {
       'UNAVAILABLE',
       `the private key ${credentials.key} does not belong to the certificate ${credentials.cert}`,
     );
-  return { certificate, pem, privateKey, caPem };
+  return { certificate, pem, privateKey };
+}
+
+/** The text of the CA file. @throws PluginError naming file and key */
+export function readAuthorities({ ca }: Credentials): string {
+  return read(ca, 'CA');
 }
 
 function need(

@@ -20,7 +20,7 @@ import {
   withHop,
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
-import { type Credentials, locate, type Role, readCredentials, type SecurityConfig } from './identity.ts';
+import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
@@ -80,7 +80,11 @@ export default definePlugin({
 
     return {
       methods: {
-        'security/identity': ({ role }: { role: Role }) => identity(locate(config, role, process.env)),
+        'security/identity': ({ role }: { role: Role }) => {
+          // A node that has started can verify, and tells of a CA that is of no use before it does.
+          if (role === 'server') trustStore();
+          return identity(locate(config, role, process.env));
+        },
         'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
           results: messages.map(({ payload }) => attempt(() => open(payload, trustStore(), from === 'nodes'))),
         }),
@@ -110,7 +114,7 @@ function identity(credentials: Credentials) {
 }
 
 function createTrust(config: SecurityConfig, credentials: Credentials): TrustStore {
-  const roots = readCertificates(readCredentials(credentials).caPem);
+  const roots = readCertificates(readAuthorities(credentials));
   if (roots.length === 0) throw new PluginError('UNAVAILABLE', `${credentials.ca} holds no certificate`);
   return new TrustStore({
     roots,
