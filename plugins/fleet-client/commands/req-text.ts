@@ -1,5 +1,6 @@
 // The replies as people read them: text as they come, or a table of all.
 
+import { printable } from '../../../core/sdk/typescript/index.ts';
 import type { ActionItem } from '../../wire/ddl.ts';
 import { statusLabels } from '../../wire/rpc.ts';
 import { plainTable } from '../../wire/table.ts';
@@ -26,7 +27,7 @@ const [red, reset] = ['\x1b[31m', '\x1b[0m'];
 export function textOutput(sink: Sink, action: ActionItem, options: TextOptions): Output {
   const aggregator = new Aggregator(action);
   const write = (reply: NodeReply) =>
-    options.show(reply) ? sink.line(replyText(reply, action, options.verbose, options.color)) : undefined;
+    options.show(reply) ? sink.painted(replyText(reply, action, options.verbose, options.color)) : undefined;
   return {
     keepsReplies: options.sort,
     reply: (reply) => {
@@ -57,24 +58,23 @@ export function tableOutput(sink: Sink, action: ActionItem): Output {
   };
 }
 
-function replyText(
-  { sender, statuscode, statusmsg, data }: NodeReply,
-  action: ActionItem,
-  verbose: boolean,
-  color: boolean,
-): string {
-  const label = statusLabels[statuscode] ?? 'Unknown Request Status';
-  const head = `${sender.padEnd(40)} ${color && label !== '' ? red + label + reset : label}\n`;
+function replyText(reply: NodeReply, action: ActionItem, verbose: boolean, color: boolean): string {
+  const label = statusLabels[reply.statuscode] ?? 'Unknown Request Status';
+  const head = `${printable(reply.sender).padEnd(40)} ${color && label !== '' ? red + label + reset : label}\n`;
+  return head + printable(resultText(reply, action, verbose));
+}
+
+function resultText({ statuscode, statusmsg, data }: NodeReply, action: ActionItem, verbose: boolean): string {
   const raw = verbose ? indent(JSON.stringify(data ?? null, null, 3), '   ') : '';
-  if (statuscode !== 0) return `${head}\n    ${statusmsg}\n${verbose ? `\n${raw}` : ''}`;
-  if (verbose) return `${head}\n${raw}`;
+  if (statuscode !== 0) return `\n    ${statusmsg}\n${verbose ? `\n${raw}` : ''}`;
+  if (verbose) return `\n${raw}`;
   const values = typeof data === 'object' && data !== null ? (data as Readonly<Record<string, unknown>>) : {};
   const named = [...new Set([...Object.keys(action.output), ...Object.keys(values)])]
     .sort()
     .map((key) => [action.output[key]?.display_as ?? key, values[key]] as const);
   const width = named.reduce((widest, [name]) => Math.max(widest, name.length), 0);
   const lines = named.map(([name, value]) => `   ${name.padStart(width)}: ${manyLines(value, ' '.repeat(width + 5))}`);
-  return `${head}\n${lines.join('\n')}\n`;
+  return `\n${lines.join('\n')}\n`;
 }
 
 function footer(statistics: RequestStatistics, canary: CanaryVerdict | undefined, verbose: boolean): string {
