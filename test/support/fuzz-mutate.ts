@@ -97,7 +97,7 @@ const deepen: Change = (place, dice) => {
 
 const lengthen: Change = (place, dice) => {
   const value = read(place);
-  const length = dice.chance(0.1) ? dice.pick(lengths) : 2 + dice.below(60);
+  const length = dice.chance(0.04) ? dice.pick(lengths) : 2 + dice.below(60);
   if (typeof value === 'string') write(place, (value || 'x').repeat(Math.ceil(length / (value.length || 1))));
   else if (Array.isArray(value)) write(place, Array(Math.min(length, 500)).fill(value[0] ?? dice.pick(edgeTexts)));
   else write(place, 'y'.repeat(length));
@@ -144,7 +144,7 @@ export function mutateJsonText(source: string, dice: Dice): string {
   const { 0: member, index } = dice.pick(members);
   const values = ['null', '1e999', '-1e999', '"x"', '[]', '{}', '123456789012345678901234567890', '0.1e-400'];
   const abyss = dice.pick(abysses);
-  const value = dice.chance(0.02) ? '['.repeat(abyss) + ']'.repeat(abyss) : dice.pick(values);
+  const value = dice.chance(0.01) ? '['.repeat(abyss) + ']'.repeat(abyss) : dice.pick(values);
   return source.slice(0, index) + member + value + (dice.chance(0.5) ? ',' : ' ,') + source.slice(index);
 }
 

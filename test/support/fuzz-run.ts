@@ -40,7 +40,7 @@ const drawn = Object.entries(weights).flatMap(([kind, weight]) => Array<Kind>(we
 /** The broker hangs up on whoever sends more. */
 const maxBytes = 1_000_000;
 /** Messages on their way at once. */
-const atOnce = 128;
+const atOnce = 256;
 /** What must not reach a terminal as it is. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const raw = /[\0-\x08\x0b-\x1f\x7f-\x9f]/;
@@ -132,7 +132,7 @@ export class FuzzRun {
     const client = await fleet.client('operator.mcollective', { collectives: `mcollective,${crowd}` });
     const nats = await fleet.connection();
     const [caller, own] = [await Crafter.of(fleet.authority, 'crafter.mcollective'), await Crafter.of(fleet.authority, member)];
-    const parts = { seed, caller, member: own, target, answerer };
+    const parts = { seed, caller, member: own, otherSignature: caller.sign('another message'), target, answerer };
     const run = new FuzzRun(fleet, node, registry, client, nats, parts, remove);
     await until('the registry has its bucket', async () => (await run.#status(registry, 'registry')).healthy);
     run.#answer();
@@ -141,7 +141,6 @@ export class FuzzRun {
   }
 
   async stop(): Promise<void> {
-    await this.#fleet.nodes;
     await this.#registry.stop();
     await this.#fleet.stop();
     this.#removeStore();

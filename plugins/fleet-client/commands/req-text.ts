@@ -22,6 +22,8 @@ export interface TextOptions {
 
 const maxListed = 200;
 const listColumns = 3;
+/** A column is as wide as its widest cell, on every line. */
+const maxCell = 1_000;
 const [red, reset] = ['\x1b[31m', '\x1b[0m'];
 
 export function textOutput(sink: Sink, action: ActionItem, options: TextOptions): Output {
@@ -129,7 +131,8 @@ function manyLines(value: unknown, margin: string): string {
 
 function oneLine(value: unknown): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return text.length > maxCell ? `${text.slice(0, maxCell)}…` : text;
 }
 
 function indent(text: string, margin: string): string {
