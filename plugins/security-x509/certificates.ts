@@ -6,6 +6,8 @@ import { compilePattern, type Pattern } from '../wire/regexp.ts';
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 const maxRemembered = 4096;
+/** Anybody may send a longer text, which is not worth its room. A certificate has some 2,000 characters, a chain of them several times that. */
+const maxRememberedLength = 16_384;
 const maxChain = 8;
 
 /** A caller's certificate that was found good, as far as it does not depend on the request. */
@@ -58,7 +60,7 @@ export class TrustStore {
     if (!known) {
       known = this.#examine(pem, now);
       if (this.#remembered.size >= maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value ?? '');
-      this.#remembered.set(pem, known);
+      if (pem.length <= maxRememberedLength) this.#remembered.set(pem, known);
     }
     if (known instanceof WireError) throw known;
     return known;

@@ -64,7 +64,9 @@ export function readLifecycleEvent(text: string): { type: string; event: Lifecyc
     const value = JSON.parse(text) as { data?: LifecycleEvent } & LifecycleEvent;
     const event = value.data ?? value;
     const type = /^io\.choria\.lifecycle\.v1\.(\w+)$|^choria:lifecycle:(\w+):1$/.exec(event.protocol);
-    return type && typeof event.identity === 'string' && typeof event.id === 'string' ? { type: type[1] ?? type[2] ?? '', event } : undefined;
+    return type && typeof event.identity === 'string' && typeof event.id === 'string'
+      ? { type: type[1] ?? type[2] ?? '', event }
+      : undefined;
   } catch {
     return undefined;
   }

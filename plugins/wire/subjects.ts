@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 
 /** A line of the broker's protocol has 4,096 bytes; a character takes three at most, and there is more on the line. */
 const maxSubjectLength = 1_024;
+/** As of host names. */
+const maxNameLength = 253;
 
 export const broadcastSubject = (collective: string, agent: string): string => `${collective}.broadcast.agent.${agent}`;
 export const nodeSubject = (collective: string, identity: string): string => `${collective}.node.${identity}`;
@@ -56,6 +58,11 @@ export function callerName(caller: string): string | undefined {
 /** Whether a name can stand in a subject as it is. */
 export function fitsSubject(name: string): boolean {
   return isPlain(name) && !name.startsWith('.') && !name.endsWith('.') && !name.includes('..');
+}
+
+/** Whether a node can be called so, which is a part of the subject that it listens to. */
+export function isNodeName(name: string): boolean {
+  return name.length <= maxNameLength && fitsSubject(name);
 }
 
 /** Whether a broker takes it in a subject, which it does not only refuse otherwise: it hangs up on whoever published there. */

@@ -115,7 +115,8 @@ const borrow: Change = (place, dice, spare) => write(place, structuredClone(dice
 const text: Change = (place, dice, _spare, places) => {
   const texts = places.filter((one) => typeof read(one) === 'string');
   const chosen = texts.length > 0 ? dice.pick(texts) : place;
-  write(chosen, mutateText(String(read(chosen)), dice));
+  const value = read(chosen);
+  write(chosen, mutateText(typeof value === 'string' ? value : '', dice));
 };
 
 const changes: readonly Change[] = [drop, double, retype, number, deepen, lengthen, swap, borrow, text, text];

@@ -165,7 +165,8 @@ export class FuzzRun {
   /** A good request, a good registration and a good ping are answered as if nothing had been. */
   async isWell(): Promise<void> {
     const { statuscode, data } = await this.#client.ask(target, 'rpcutil', 'get_fact', { fact: 'site' });
-    if (statuscode !== 0 || (data as { value?: unknown }).value !== 'here') throw new Error(`the node answered something else: ${JSON.stringify([statuscode, data])}`);
+    if (statuscode !== 0 || (data as { value?: unknown }).value !== 'here')
+      throw new Error(`the node answered something else: ${JSON.stringify([statuscode, data])}`);
     await until('the node is found', async () => (await this.#client.find()).includes(target));
     const { restarts, state } = this.#node.host.list('service').find(({ name }) => name === 'server') ?? {};
     if (restarts !== 0 || state !== 'ready') throw new Error(`the fleet server is ${state} after ${restarts} restarts`);
@@ -230,8 +231,7 @@ export class FuzzRun {
         if (fields.code === 'WIRE_SIGNATURE' || /^the signature of .* does not belong/s.test(message)) this.tally.verified += 1;
         const isKnown = message.startsWith('another node with the identity') || message.startsWith('the data plugin');
         const isFault = /^(a message was not taken|the connection to the broker was lost)/.test(message);
-        if (isFault || (level === 'error' && !isKnown))
-          this.tally.faults.push(`${who}: ${message.slice(0, 300)}`);
+        if (isFault || (level === 'error' && !isKnown)) this.tally.faults.push(`${who}: ${message.slice(0, 300)}`);
       }
   }
 
@@ -388,7 +388,9 @@ export async function checkRain(
     ];
     return { ...tally, verified, faults: problems };
   } catch (error) {
-    throw new Error(`FUZZ_SEED=${seed}, after ${sent} messages: ${[(error as Error).message, ...run.tally.faults].join('\n')}`, { cause: error });
+    throw new Error(`FUZZ_SEED=${seed}, after ${sent} messages: ${[(error as Error).message, ...run.tally.faults].join('\n')}`, {
+      cause: error,
+    });
   } finally {
     process.off('unhandledRejection', onRejection);
   }

@@ -125,6 +125,11 @@ export async function reportDuplicates(context: CommandContext, duplicates: read
   );
 }
 
+/** Says whose clocks differ. */
+export async function reportClocks(context: CommandContext, clocks: readonly string[]): Promise<void> {
+  for (const clock of clocks) await context.tell(`warning: ${clock}`);
+}
+
 /** Indented like Choria's documents. */
 export function toJson(value: unknown): string {
   return JSON.stringify(value, null, 3);

@@ -78,6 +78,7 @@ function report(fact: string, rows: Rows, showNodes: boolean): string {
 
 function table(rows: Rows, showNodes: boolean): string {
   const made = plainTable(['Fact', 'Matches', ...(showNodes ? ['Nodes'] : [])]);
-  for (const { value, nodes } of rows) made.push([value.slice(0, maxCell), nodes.length, ...(showNodes ? [nodes.join('\n')] : [])]);
+  for (const { value, nodes } of rows)
+    made.push([value.slice(0, maxCell), nodes.length, ...(showNodes ? [nodes.join('\n')] : [])]);
   return made.toString();
 }

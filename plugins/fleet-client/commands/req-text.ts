@@ -100,7 +100,7 @@ export function canaryText({ asked, ok, needed, passed }: CanaryVerdict): string
 }
 
 function statisticsRows(statistics: RequestStatistics): [string, string | number][] {
-  const { responses, discovered, ok, failed, noResponses, unexpectedResponses, askedAgain, notAsked } = statistics;
+  const { responses, discovered, ok, failed, noResponses, unexpectedResponses, unusable, askedAgain, notAsked } = statistics;
   const { requestMs, discoverMs, publishMs, start, requestId } = statistics;
   return [
     ['Request', requestId],
@@ -108,6 +108,7 @@ function statisticsRows(statistics: RequestStatistics): [string, string | number
     ['Pass / Fail', `${ok} / ${failed}`],
     ['No Responses', noResponses.length],
     ['Unexpected Responses', unexpectedResponses.length],
+    ...(unusable > 0 ? ([['Passed Over', unusable]] as [string, number][]) : []),
     ...(askedAgain > 0 ? ([['Asked Again', askedAgain]] as [string, number][]) : []),
     ...(notAsked.length > 0 ? ([['Not Asked', notAsked.length]] as [string, number][]) : []),
     ['Start Time', `${start.toISOString().slice(0, 19)}+0000`],
