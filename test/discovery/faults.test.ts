@@ -149,7 +149,7 @@ if (isMainThread && /muster|main/.test(process.argv[1] ?? '')) process.on('exit'
     );
     const begun = performance.now();
     const ran = await runMuster([...args, '--config', config], { NODE_OPTIONS: `--import ${probe}` });
-      return { ...ran, megabytes: Number(readFileSync(told, 'utf8')) / 1024, ms: performance.now() - begun };
+    return { ...ran, megabytes: Number(readFileSync(told, 'utf8')) / 1024, ms: performance.now() - begun };
   }
 
   test.each([
