@@ -54,7 +54,7 @@ export function lifecycleEvent(
 
 /** When it happened by the clock of whoever tells, in words; undefined if that is no time. */
 export function timeOfEvent({ timestamp }: LifecycleEvent): string | undefined {
-  const date = new Date(Number(timestamp) * 1000);
+  const date = new Date(typeof timestamp === 'number' ? timestamp * 1000 : Number.NaN);
   return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }
 
