@@ -121,6 +121,7 @@ test.each([
   ['soon', undefined],
   [null, undefined],
   [{}, undefined],
+  [{ toString: 1, valueOf: 1 }, undefined],
 ])('an event with the time %j happened at %s', (timestamp, time) => {
   const event = { protocol: 'io.choria.lifecycle.v1.startup', id: 'x', identity: 'a', component: 'server', timestamp };
   const told = readLifecycleEvent(JSON.stringify(event));
