@@ -230,7 +230,7 @@ export class FuzzRun {
       for (const { level, message, fields } of log.splice(0)) {
         if (fields.code === 'WIRE_SIGNATURE' || /^the signature of .* does not belong/s.test(message)) this.tally.verified += 1;
         const isKnown = message.startsWith('another node with the identity') || message.startsWith('the data plugin');
-        const isFault = /^(a message was not taken|the connection to the broker was lost)/.test(message);
+        const isFault = /^a message was not taken|^the connection to the broker was lost|it could not be read/.test(message);
         if (isFault || (level === 'error' && !isKnown)) this.tally.faults.push(`${who}: ${message.slice(0, 300)}`);
       }
   }
@@ -386,7 +386,7 @@ export async function checkRain(
       ...(verified >= count / 10 ? [] : [`only ${verified} of ${count} came to the check of the signature`]),
       ...(after - before <= allowedGrowthMb ? [] : [`the heap grew from ${before.toFixed(1)} to ${after.toFixed(1)} MB`]),
     ];
-    return { ...tally, verified, faults: problems };
+    return { ...tally, verified, faults: problems.length === 0 ? [] : [`FUZZ_SEED=${seed}`, ...problems] };
   } catch (error) {
     throw new Error(`FUZZ_SEED=${seed}, after ${sent} messages: ${[(error as Error).message, ...run.tally.faults].join('\n')}`, {
       cause: error,
