@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
@@ -51,8 +51,7 @@ afterAll(async () => {
   await fleet.stop();
   remove();
 });
-beforeEach(async () => {
-  const { rmSync } = await import('node:fs');
+beforeEach(() => {
   for (const file of [begun, finished, go]) rmSync(file, { force: true });
 });
 
