@@ -12,6 +12,7 @@ import { Runtime } from '../host/runtime.ts';
 import { knownKeys } from '../host/settings.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { CallOptions } from '../protocol/peer.ts';
+import { printable } from '../protocol/printable.ts';
 import { findStateFolder, withHost } from './control-client.ts';
 
 export interface CallRequest {
@@ -35,13 +36,12 @@ export async function callPlugin(request: CallRequest): Promise<void> {
   const options: CallOptions = {
     deadlineMs: seconds * 1000,
     signal: end.signal,
-    onProgress: (value) => process.stderr.write(`progress: ${JSON.stringify(value)}\n`),
+    onProgress: (value) => process.stderr.write(`progress: ${printable(JSON.stringify(value) ?? '')}\n`),
   };
   const isFolder = existsSync(join(request.target, manifestName));
   const result = isFolder ? await callFolder(request, params, options) : await callRunning(request, params, options);
-  process.stdout.write(
-    `${JSON.stringify(result, (_key, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value), 2)}\n`,
-  );
+  const base64 = (_key: string, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value);
+  process.stdout.write(`${printable(JSON.stringify(result, base64, 2))}\n`);
 }
 
 async function callRunning(request: CallRequest, params: Params, options: CallOptions): Promise<unknown> {

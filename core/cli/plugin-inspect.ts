@@ -4,6 +4,7 @@ import Table from 'cli-table3';
 import type { BundleProblem } from '../host/host.ts';
 import type { PluginListing } from '../host/listing.ts';
 import type { TraceEntry } from '../host/traces.ts';
+import { printable } from '../protocol/printable.ts';
 import { findStateFolder, withHost } from './control-client.ts';
 
 interface Flags {
@@ -19,7 +20,7 @@ export async function listPlugins(root: string, flags: Flags): Promise<void> {
   const listing = await withHost(findStateFolder(root, flags), (peer) => peer.call('plugin/list', {}, { deadlineMs: answerMs }));
   const { plugins, problems } = listing as { plugins: PluginListing[]; problems: BundleProblem[] };
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ plugins, problems }, null, 2)}\n`);
+    print(JSON.stringify({ plugins, problems }, null, 2));
     return;
   }
   const table = plainTable(['plugin', 'bundle', 'state', 'runner', 'pid', 'calls', 'errors', 'restarts', 'p50 ms', 'p99 ms']);
@@ -29,9 +30,8 @@ export async function listPlugins(root: string, flags: Flags): Promise<void> {
     const numbers = [calls, errors, restarts, latency?.p50 ?? '-', latency?.p99 ?? '-'];
     table.push([`${kind}/${name}`, `${bundle} ${version}`, state, run, pid ?? '-', ...numbers]);
   }
-  process.stdout.write(`${table.toString()}\n`);
-  for (const { bundle, message } of problems)
-    process.stdout.write(`\n${bundle} is not loaded:\n  ${message.replaceAll('\n', '\n  ')}\n`);
+  print(table.toString());
+  for (const { bundle, message } of problems) print(`\n${bundle} is not loaded:\n  ${message.replaceAll('\n', '\n  ')}`);
 }
 
 export async function tracePlugins(
@@ -41,14 +41,11 @@ export async function tracePlugins(
 ): Promise<void> {
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
-  const print = (entry: TraceEntry) => {
-    if (flags.json) process.stdout.write(`${JSON.stringify(entry)}\n`);
-    else process.stdout.write(`${traceLine(entry)}\n`);
-  };
+  const show = (entry: TraceEntry) => print(flags.json ? JSON.stringify(entry) : traceLine(entry));
   await withHost(findStateFolder(root, flags), async (peer) => {
     const params = { ...(name !== undefined && { plugin: name }), details: flags.details === true };
     await peer
-      .call('plugin/trace', params, { signal: end.signal, onProgress: (entry) => print(entry as TraceEntry) })
+      .call('plugin/trace', params, { signal: end.signal, onProgress: (entry) => show(entry as TraceEntry) })
       .catch((error: Error) => {
         if (!end.signal.aborted) throw error;
       });
@@ -73,7 +70,12 @@ export async function whyNot(root: string, name: string, flags: Flags): Promise<
     peer.call('plugin/why', { name }, { deadlineMs: answerMs }),
   );
   const { answer } = told as { answer: string };
-  process.stdout.write(flags.json ? `${JSON.stringify({ answer })}\n` : `${answer}\n`);
+  print(flags.json ? JSON.stringify({ answer }) : answer);
+}
+
+/** What plugins and callers said is in it. */
+function print(text: string): void {
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 function traceLine({ time, plugin, what, details, method, outcome, message, ms, depth, trace }: TraceEntry): string {

@@ -1,6 +1,7 @@
 // The host's log: pino, one JSON line an entry, or readable text on a terminal.
 
 import pino from 'pino';
+import { printable } from '../protocol/printable.ts';
 
 /** What can't be written is kept up to this, and then dropped. */
 const maxUnwrittenBytes = 1024 * 1024;
@@ -92,7 +93,7 @@ export function createPlainLog(out: NodeJS.WritableStream, level: LogLevel): Hos
   const writer = (own: LogLevel, label: string) =>
     logLevels.indexOf(own) < logLevels.indexOf(level)
       ? nothing
-      : (_fields: object, message: string) => void out.write(`${label}: ${message}\n`);
+      : (_fields: object, message: string) => void out.write(`${label}: ${printable(message)}\n`);
   const log: HostLog = {
     debug: writer('debug', 'debug'),
     info: writer('info', 'info'),

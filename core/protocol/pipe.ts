@@ -128,7 +128,9 @@ export class PipeCarrier implements Carrier {
   }
 
   #progress(message: Message, methods: Map<unknown, string>, convert: typeof encodeBytes): unknown {
-    const params = 'params' in message ? message.params : {};
+    // What the other side sent is not looked at yet, and may be anything.
+    const params = ('params' in message ? message.params : undefined) as { id?: unknown; value?: unknown } | null | undefined;
+    if (typeof params !== 'object' || params === null) return message;
     const method = methods.get(params.id);
     if (method === undefined) return message;
     return { ...message, params: { ...params, value: convert(params.value, pathsOf(this.#bytes, method, 'progress')) } };

@@ -40,6 +40,8 @@ const functions: Readonly<Record<string, (options: Options) => Running>> = {
 /** Different values that are told apart: one for each node of a full overlay, and more. */
 const maxDistinct = 32_768;
 const others = 'other values';
+/** Longer ones are not what the others are lined up with. */
+const maxWidth = 100;
 /** Numbers that a chart is drawn of, some for each of its columns. */
 const maxSamples = 4_096;
 
@@ -107,7 +109,7 @@ function countValues({ format, ...labels }: Options): Running {
     },
     summary: () => {
       const sorted = [...counts].sort(([, a], [, b]) => b - a);
-      const width = sorted.reduce((widest, [label]) => Math.max(widest, label.length), 0);
+      const width = sorted.reduce((widest, [label]) => Math.max(widest, label.length > maxWidth ? 0 : label.length), 0);
       const line = (label: string, count: number) =>
         typeof format === 'string' ? formatVerbs(format, [label, count]) : `${label.padStart(width)}: ${count}`;
       return { result: Object.fromEntries(sorted), lines: sorted.map(([label, count]) => line(label, count)) };

@@ -3,7 +3,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
-import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
+import { emptyFilter, type Filter, FilterError, maxFilterCharacters, weighFilter } from '../wire/filter.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
@@ -28,6 +28,8 @@ export class ClientError extends Error {
 const targetsPerMessage = 200;
 /** A windowed discovery ends this long after the last answer. */
 const windowMs = 300;
+/** A source that was given a time says itself that it is over, if it can. */
+const sourceGraceMs = 2_000;
 /** Messages that are sent before the event loop turns, so that replies are heard meanwhile. */
 const sentAtOnce = 256;
 
@@ -52,13 +54,18 @@ export interface PingOptions {
   readonly filter?: Filter;
   readonly collective?: string;
   readonly timeoutMs?: number;
+  /** Seconds that the clocks of nodes may differ from this one. Default: `ttl` of the configuration. */
+  readonly ttl?: number;
   /** End soon after the last answer. */
   readonly windowed?: boolean;
   /** End after this many answers. */
   readonly expect?: number;
   readonly signal?: AbortSignal;
-  /** Told of each answer, with the milliseconds since the request was sent. The next one waits for a promise that it returns. */
-  readonly onAnswer?: (sender: string, ms: number) => unknown;
+  /**
+   * Told of each answer, with the milliseconds since the request was sent and the time of the node, in Unix seconds. The next
+   * one waits for a promise that it returns.
+   */
+  readonly onAnswer?: (sender: string, ms: number, time: number) => unknown;
 }
 
 export interface PingResult {
@@ -146,11 +153,11 @@ export class FleetClient {
     const collector = this.collect({
       id,
       subject: replyTo,
-      onReply: ({ sender }, at) => {
+      onReply: ({ sender, time }, at) => {
         if (answers.length >= expect) return undefined;
         const ms = at - sent;
         answers.push({ sender, ms });
-        const taken = options.onAnswer?.(sender, ms);
+        const taken = options.onAnswer?.(sender, ms, time);
         return taken instanceof Promise ? taken : undefined;
       },
     });
@@ -163,7 +170,7 @@ export class FleetClient {
         filter: options.filter ?? emptyFilter,
         body: pingPayload,
         replyTo,
-        ttl: this.config.ttl,
+        ttl: options.ttl ?? this.config.ttl,
       };
       const payload = await this.seal(outgoing);
       // What it takes to connect and to sign is not taken from the nodes.
@@ -220,8 +227,13 @@ export class FleetClient {
     }
   }
 
-  /** Signs a request. */
+  /** Signs a request. @throws FilterError for a filter that no node would look at */
   async seal({ id, agent, collective, filter, body, replyTo, ttl }: Outgoing): Promise<Uint8Array> {
+    const weight = weighFilter(filter);
+    if (weight > maxFilterCharacters)
+      throw new FilterError(
+        `the filter has ${weight} characters, and nodes look at ${maxFilterCharacters} at most; find the nodes in another way, such as with --nodes FILE`,
+      );
     const { identity } = await this.open();
     const request = { id, agent, collective, ttl, filter, body, replyTo, sender: identity };
     const { messages } = (await this.#host.plugins.call('security', 'x509', 'security/sign', { requests: [request] })) as {
@@ -264,11 +276,21 @@ export class FleetClient {
   }
 
   /** Asks a source of nodes. @throws FilterError if there is none of this name, and what it answers */
-  async callSource(source: string, params: Params, signal?: AbortSignal): Promise<unknown> {
+  async callSource(source: string, params: Params & { readonly timeoutMs: number }, signal?: AbortSignal): Promise<unknown> {
     const sources = (await this.#host.plugins.list('discovery')).map(({ name }) => name);
     if (!sources.includes(source))
       throw new FilterError(`there is no discovery method '${source}'; there are ${['broadcast', ...sources].sort().join(', ')}`);
-    return this.#host.plugins.call('discovery', source, 'discovery/discover', params, signal && { signal });
+    // Most keep to the time for discovery; one that hangs must not hang its user.
+    const deadlineMs = Math.max(this.config['plugin.muster.discovery.source_timeout'], params.timeoutMs + sourceGraceMs);
+    return this.#host.plugins
+      .call('discovery', source, 'discovery/discover', params, { deadlineMs, ...(signal && { signal }) })
+      .catch((error: unknown) => {
+        if (!(error instanceof PluginError) || error.code !== 'DEADLINE') throw error;
+        throw new FilterError(
+          `the discovery method ${source} did not answer within ${deadlineMs / 1000} s; plugin.muster.discovery.source_timeout gives it more`,
+          { cause: error },
+        );
+      });
   }
 
   async #connect(): Promise<Who> {

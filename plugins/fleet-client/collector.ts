@@ -52,6 +52,8 @@ interface Waiting {
 
 const defaultMaxWaitingBytes = 128 * 1024 * 1024;
 const batchSize = 128;
+const maxRefusalsTold = 5;
+const maxReason = 200;
 
 export class Collector {
   /** Messages that could not be read, or belong to another request. */
@@ -198,8 +200,11 @@ export class Collector {
     this.#wake();
   }
 
+  /** Anybody may send these, so they must not fill the log. */
   #refuse(reason: string): void {
     this.unusable += 1;
-    this.#options.host.log.warn(`a reply was passed over: ${reason}`);
+    if (this.unusable > maxRefusalsTold) return;
+    const others = this.unusable === maxRefusalsTold ? '; others are counted only' : '';
+    this.#options.host.log.warn(`a reply was passed over: ${reason.slice(0, maxReason)}${others}`);
   }
 }

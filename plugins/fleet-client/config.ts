@@ -15,6 +15,8 @@ export interface ClientConfig {
   readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.discovery.broadcast.windowed_timeout': boolean;
+  /** Milliseconds. */
+  readonly 'plugin.muster.discovery.source_timeout': number;
   readonly 'plugin.choria.require_client_filter': boolean;
   readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.muster.otlp_endpoint'?: string;

@@ -1,6 +1,8 @@
 // Which nodes are meant: everybody who answers a broadcast, or what another source tells, which is a plugin of kind discovery.
 
+import { printable } from '../../core/sdk/typescript/index.ts';
 import { type Filter, FilterError, withAgent } from '../wire/filter.ts';
+import { isNodeName } from '../wire/subjects.ts';
 import { duplicatesOf, type FleetClient } from './client.ts';
 import { chooseSource } from './source.ts';
 
@@ -46,19 +48,36 @@ export interface Discovered {
   readonly notes?: readonly string[];
 }
 
+const maxShown = 60;
+
 /** @throws FilterError for an unknown source or what it can't honour, what the source and the client throw */
 export async function discover(client: FleetClient, options: DiscoverOptions): Promise<Discovered> {
   const begun = performance.now();
   const chosen = chooseSource(options, client.config);
   const found = chosen.source === 'broadcast' ? await broadcast(client, options) : await ask(client, options, chosen);
-  const { names, method = chosen.source, known, notes = [] } = found;
+  const { method = chosen.source, known, notes = [] } = found;
+  const { names, note } = onlyNames(found.names, method);
   return {
     nodes: [...new Set(names)],
     method,
     ms: performance.now() - begun,
     duplicates: method === 'broadcast' ? duplicatesOf(names) : [],
-    ...(known && { known }),
-    notes: [...chosen.notes, ...notes],
+    ...(known && { known: known.filter(({ identity }) => isNodeName(identity)) }),
+    notes: [...chosen.notes, ...notes, ...note],
+  };
+}
+
+/** A source may tell anything, and what is no name would be a pattern for many nodes, or end the connection. @throws FilterError */
+function onlyNames(names: readonly string[], method: string): { names: readonly string[]; note: string[] } {
+  const wrong = names.filter((name) => !isNodeName(name));
+  const [first] = wrong;
+  if (first === undefined) return { names, note: [] };
+  const shown = printable(JSON.stringify(first.slice(0, maxShown)));
+  if (method === 'identities') throw new FilterError(`${shown} is no name of a node`);
+  const many = wrong.length === 1 ? `${shown}, which is no name` : `${wrong.length} names that are none, such as ${shown}`;
+  return {
+    names: names.filter(isNodeName),
+    note: [`${method} told of ${many} of a node; ${wrong.length === 1 ? 'it is' : 'they are'} left out`],
   };
 }
 

@@ -2,6 +2,8 @@
 
 /** More digits than any tie between two numbers needs. */
 const exactDigits = 60;
+/** JavaScript writes 100 at most. */
+const maxDigits = 100 - exactDigits;
 
 export function formatVerbs(format: string, values: readonly (string | number)[]): string {
   let next = 0;
@@ -32,7 +34,8 @@ function spell(value: string | number, verb: string, precision: number | undefin
 }
 
 /** So many decimals, ties to the even digit as in Go, where JavaScript goes away from zero. */
-export function fixed(value: number, digits: number): string {
+export function fixed(value: number, asked: number): string {
+  const digits = Math.min(asked, maxDigits);
   const exact = value.toFixed(digits + exactDigits);
   const cut = exact.slice(0, -exactDigits).replace(/\.$/, '');
   const isTie = /^50*$/.test(exact.slice(-exactDigits));

@@ -37,6 +37,8 @@ export interface RpcOptions {
   readonly batchSize?: number;
   /** Pause between groups. Default: 1,000. */
   readonly batchSleepMs?: number;
+  /** Seconds that the clocks of nodes may differ from this one. Default: `ttl` of the configuration. */
+  readonly ttl?: number;
   /** For each group. */
   readonly timeoutMs?: number;
   /**
@@ -77,11 +79,15 @@ export interface RequestStatistics {
   readonly noResponses: readonly string[];
   /** Nodes that were not asked, or answered more than once. */
   readonly unexpectedResponses: readonly string[];
+  /** Messages on the reply subject that were no replies to this request: forged, altered, or to another one. */
+  readonly unusable: number;
   readonly duplicates: readonly string[];
   /** Nodes that were left alone, since the canary failed. */
   readonly notAsked: readonly string[];
   /** How many nodes were asked more than once. */
   readonly askedAgain: number;
+  /** What is wrong with the clocks of nodes, or with this one, in sentences. */
+  readonly clocks: readonly string[];
   readonly publishMs: number;
   readonly requestMs: number;
   readonly discoverMs: number;

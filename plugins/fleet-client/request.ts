@@ -1,13 +1,15 @@
 // One RPC request from its targets to its last reply: discovery, limit, canary, batches, retries, statistics.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { printable } from '../../core/sdk/typescript/index.ts';
 import { ExprError } from '../wire/expr/index.ts';
 import { emptyFilter, isEmptyFilter, withAgent } from '../wire/filter.ts';
 import { compileReplyFilter, type ReplyFilter } from '../wire/reply-filter.ts';
 import { newRequestId, type RpcReply, readRpcReply, statusCodes } from '../wire/rpc.ts';
-import { nodeSubject, replySubject, serviceSubject } from '../wire/subjects.ts';
+import { isNodeName, nodeSubject, replySubject, serviceSubject } from '../wire/subjects.ts';
 import { type CanaryPlan, type CanaryVerdict, planCanary } from './canary.ts';
 import type { FleetClient } from './client.ts';
+import { Clocks } from './clocks.ts';
 import type { Collector, Received } from './collector.ts';
 import { type Discovered, discover } from './discovery.ts';
 import { limitTargets } from './limit.ts';
@@ -36,6 +38,13 @@ export async function callRpc(client: FleetClient, options: RpcOptions): Promise
   return new Request(client, options, found, callerid).run();
 }
 
+/** @throws RequestError `OPTIONS` */
+function namesOf(targets: readonly string[]): readonly string[] {
+  const wrong = targets.find((name) => !isNodeName(name));
+  if (wrong === undefined) return [...new Set(targets)];
+  throw new RequestError('OPTIONS', `${printable(JSON.stringify(wrong.slice(0, 60)))} is no name of a node`);
+}
+
 interface Found {
   readonly targets: readonly string[];
   readonly discovered?: Discovered;
@@ -53,7 +62,7 @@ async function findTargets(client: FleetClient, options: RpcOptions): Promise<Fo
       'this client is configured to send nothing without a filter; give one with -F, -C, -I or -W',
     );
   const discovered: Discovered = options.targets
-    ? { nodes: [...new Set(options.targets)], method: 'identities', ms: 0, duplicates: [] }
+    ? { nodes: namesOf(options.targets), method: 'identities', ms: 0, duplicates: [] }
     : await discover(client, {
         ...discovery,
         filter,
@@ -79,6 +88,7 @@ class Request {
   readonly #chosen: NodeReply[] = [];
   readonly #choose: ReplyFilter;
   readonly #failures = { count: 0, reason: '' };
+  readonly #clocks = new Clocks();
   #sealedSecond = 0;
   #publishMs = 0;
   #awaitedOk = 0;
@@ -192,7 +202,7 @@ class Request {
       filter: service ? emptyFilter : withAgent(filter, agent),
       body: JSON.stringify({ agent, action, data }),
       replyTo: this.#replyTo,
-      ttl: this.#client.config.ttl,
+      ttl: this.#options.ttl ?? this.#client.config.ttl,
     });
   }
 
@@ -209,10 +219,12 @@ class Request {
   }
 
   #received(message: Received, at: number): Promise<void> | undefined {
-    const { sender, body } = message;
+    const { sender, body, time } = message;
+    const arrived = Date.now() - (performance.now() - at);
+    this.#clocks.note(sender, time, arrived);
     const admitted = this.#tally.admit(sender);
     if (admitted === 'repeated') return undefined;
-    const reply: NodeReply = { ...this.#read(body), sender, time: new Date(Date.now() - (performance.now() - at)) };
+    const reply: NodeReply = { ...this.#read(body), sender, time: new Date(arrived) };
     if (reply.statuscode === statusCodes.ok) {
       this.#tally.ok += 1;
       if (admitted === 'awaited') this.#awaitedOk += 1;
@@ -260,8 +272,10 @@ class Request {
       noResponses: tally.silent,
       unexpectedResponses: tally.unexpected,
       duplicates: discovered?.duplicates ?? [],
+      unusable: this.#collector?.unusable ?? 0,
       notAsked: [...notAsked].sort(),
       askedAgain: tally.askedAgain,
+      clocks: this.#clocks.warnings(this.#client.config.ttl),
       publishMs: this.#publishMs,
       requestMs,
       discoverMs: discovered?.ms ?? 0,

@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { brokerUrls } from '../wire/brokers.ts';
 import { lookup } from '../wire/facts.ts';
-import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
+import {
+  type CloudEvent,
+  type LifecycleType,
+  lifecycleEvent,
+  lifecycleSubject,
+  readLifecycleEvent,
+  timeOfEvent,
+} from '../wire/lifecycle.ts';
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
@@ -206,7 +213,7 @@ class FleetServer {
         if (seen.size < maxNamesakes) seen.add(told.event.id);
         this.#host.log.error(`another node with the identity ${this.#identity} started; give each node an identity of its own`, {
           event: told.event.id,
-          time: new Date(told.event.timestamp * 1000).toISOString(),
+          time: timeOfEvent(told.event),
         });
         await this.#showStartup();
       },

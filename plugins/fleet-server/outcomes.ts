@@ -2,6 +2,8 @@
 
 /** Requests that are remembered. */
 export const maxKept = 2_048;
+/** Characters of a reason; a caller chose some of them. */
+const maxReason = 400;
 
 export type Outcome = 'replied' | 'invalid' | 'filtered' | 'collective' | 'expired' | 'replayed' | 'running' | 'refused';
 
@@ -34,6 +36,11 @@ export const countersMean: Readonly<Record<keyof Counters, string>> = {
   events: 'Lifecycle events that were sent',
 };
 
+/** A copy: a part of a long text keeps all of it in memory. */
+function detached(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le');
+}
+
 export class Outcomes {
   readonly counters: Counters = {
     total: 0,
@@ -51,7 +58,7 @@ export class Outcomes {
 
   tell(requestId: string, outcome: Outcome, reason: string): void {
     const list = this.#told.get(requestId) ?? [];
-    list.push({ time: Date.now(), outcome, reason });
+    list.push({ time: Date.now(), outcome, reason: detached(reason.slice(0, maxReason)) });
     this.#told.delete(requestId);
     this.#told.set(requestId, list.slice(-8));
     if (this.#told.size > maxKept) this.#told.delete(this.#told.keys().next().value ?? '');

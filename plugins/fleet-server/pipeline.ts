@@ -205,18 +205,21 @@ export class Pipeline {
     return true;
   }
 
-  #isTimely({ id, caller, time, ttl }: OpenedRequest): boolean {
-    const { outcomes, host } = this.#parts;
+  #isTimely({ id, caller, sender, time, ttl }: OpenedRequest): boolean {
+    const { outcomes, host, identity } = this.#parts;
     const now = Math.floor(Date.now() / 1000);
     if (ageAllowed(now, time, ttl)) return true;
     const age = now - time;
     outcomes.counters.ttlexpired += 1;
+    const made = age < 0 ? `${-age} s in the future` : `${age} s ago`;
     outcomes.tell(
       id,
       'expired',
-      `it was made ${age < 0 ? `${-age} s in the future` : `${age} s ago`}, its TTL is ${ttl} s; compare the clocks`,
+      `by the clock of ${identity} it was made ${made}, its TTL is ${ttl} s; compare the clocks of both machines`,
     );
-    host.log.warn(`dropped request ${id} of ${caller}: it was made ${age} s ago and lives for ${ttl} s`);
+    host.log.warn(
+      `dropped request ${id} of ${caller}: it was made ${made} and lives for ${ttl} s; compare the clocks of ${identity} and ${sender.slice(0, 80)}`,
+    );
     return false;
   }
 

@@ -118,7 +118,9 @@ class Registry {
   async #register({ sender, body, time, ttl }: OpenedRequest): Promise<void> {
     // An old one that is sent again by somebody else must not count as a sign of life.
     if (!ageAllowed(now(), time, ttl))
-      return this.#refuse(`a registration of ${sender} is older than its ${ttl} s, or from the future`);
+      return this.#refuse(
+        `a registration of ${sender} was made ${spellAge(now() - time)} and lives for ${ttl} s; compare the clocks of both machines`,
+      );
     try {
       const document = readInventoryMessage(body);
       if (!document) return;
@@ -201,6 +203,10 @@ class Registry {
     this.#toldAt = Date.now();
     this.#host.log.warn(`${reason} (${this.#counters.refused} in all; the next ones are logged at debug for a minute)`);
   }
+}
+
+function spellAge(seconds: number): string {
+  return seconds < 0 ? `${-seconds} s in the future` : `${seconds} s ago`;
 }
 
 function now(): number {

@@ -6,6 +6,10 @@ import { compilePattern, type Pattern } from '../wire/regexp.ts';
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 const maxRemembered = 4096;
+/** Anybody may send what is refused. */
+const maxRefused = 256;
+/** Anybody may send a longer text, which is not worth its room. A certificate has some 2,000 characters, a chain of them several times that. */
+const maxRememberedLength = 16_384;
 const maxChain = 8;
 
 /** A caller's certificate that was found good, as far as it does not depend on the request. */
@@ -26,7 +30,8 @@ export interface TrustOptions {
 
 export class TrustStore {
   readonly #options: TrustOptions;
-  readonly #remembered = new Map<string, Trusted | WireError>();
+  readonly #remembered = new Map<string, Trusted>();
+  readonly #refused = new Map<string, Pick<WireError, 'code' | 'message'>>();
   readonly #allowed = new Set<string>();
 
   constructor(options: TrustOptions) {
@@ -63,25 +68,30 @@ export class TrustStore {
   }
 
   #trusted(pem: string, now: number): Trusted {
-    let known = this.#remembered.get(pem);
-    if (!known) {
-      known = this.#examine(pem, now);
-      if (this.#remembered.size >= maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value ?? '');
-      this.#remembered.set(pem, known);
-    }
-    if (known instanceof WireError) throw known;
-    return known;
-  }
-
-  #examine(pem: string, now: number): Trusted | WireError {
+    const known = this.#remembered.get(pem);
+    if (known) return known;
+    const refused = this.#refused.get(pem);
+    if (refused) throw new WireError(refused.code, refused.message);
     try {
-      return examine(pem, this.#options, now);
+      const trusted = examine(pem, this.#options, now);
+      remember(this.#remembered, pem, trusted, maxRemembered);
+      return trusted;
     } catch (error) {
-      return error instanceof WireError
-        ? error
-        : new WireError('WIRE_CERTIFICATE', `the certificate can't be read: ${(error as Error).message}`);
+      const { code, message } =
+        error instanceof WireError
+          ? error
+          : new WireError('WIRE_CERTIFICATE', `the certificate can't be read: ${(error as Error).message}`);
+      // The error itself would keep all that was under way when it came about.
+      remember(this.#refused, pem, { code, message }, maxRefused);
+      throw new WireError(code, message);
     }
   }
+}
+
+function remember<T>(kept: Map<string, T>, pem: string, value: T, most: number): void {
+  if (pem.length > maxRememberedLength) return;
+  if (kept.size >= most) kept.delete(kept.keys().next().value ?? '');
+  kept.set(pem, value);
 }
 
 function examine(pem: string, options: TrustOptions, now: number): Trusted {

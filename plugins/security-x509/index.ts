@@ -24,6 +24,7 @@ import { type Credentials, locate, type Role, readAuthorities, readCredentials, 
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
+const maxReason = 200;
 
 interface ReplyToSeal {
   readonly id: string;
@@ -129,7 +130,10 @@ function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: fa
     return { ok: true, ...read() };
   } catch (error) {
     if (error instanceof WireError) return { ok: false, code: error.code, reason: error.message };
-    throw error;
+    // What is wrong with this plugin is told to the caller.
+    if (error instanceof PluginError) throw error;
+    // One message must not take those with it that came beside it.
+    return { ok: false, code: 'WIRE_BODY', reason: `it could not be read: ${(error as Error).message.slice(0, maxReason)}` };
   }
 }
 

@@ -104,7 +104,8 @@ export function countCompound(
   let sum = 0;
   for (const entry of entries) {
     const source = entry.length === 1 ? entry[0]?.expr : undefined;
-    if (source === undefined) return false;
+    // Whoever sends it may put anything there.
+    if (typeof source !== 'string') return false;
     sum += evaluate(source) ? 1 : -1;
   }
   return sum > 0;

@@ -61,6 +61,19 @@ export function buildFilter(flags: FilterFlags): Filter {
   };
 }
 
+/** What a filter may weigh. Names of 5,000 nodes fit in, and it is far from what brokers refuse. */
+export const maxFilterCharacters = 256 * 1024;
+
+/** Characters of all that a filter says. */
+export function weighFilter({ fact, cf_class, agent = [], identity, compound }: Filter): number {
+  let sum = 0;
+  for (const item of fact) sum += item.fact.length + item.operator.length + item.value.length;
+  for (const words of [cf_class, agent, identity]) for (const word of words) sum += word.length;
+  // Whoever sends it may put anything there.
+  for (const entry of compound) for (const { expr } of entry) sum += typeof expr === 'string' ? expr.length : 0;
+  return sum;
+}
+
 /** The filter with one more agent. */
 export function withAgent(filter: Filter, agent: string): Filter {
   return { ...filter, agent: unique([...(filter.agent ?? []), agent]) };

@@ -52,13 +52,21 @@ export function lifecycleEvent(
   };
 }
 
+/** When it happened by the clock of whoever tells, in words; undefined if that is no time. */
+export function timeOfEvent({ timestamp }: LifecycleEvent): string | undefined {
+  const date = new Date(typeof timestamp === 'number' ? timestamp * 1000 : Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}
+
 /** The event in a message, in either form; undefined if it is none. */
 export function readLifecycleEvent(text: string): { type: string; event: LifecycleEvent } | undefined {
   try {
     const value = JSON.parse(text) as { data?: LifecycleEvent } & LifecycleEvent;
     const event = value.data ?? value;
     const type = /^io\.choria\.lifecycle\.v1\.(\w+)$|^choria:lifecycle:(\w+):1$/.exec(event.protocol);
-    return type && typeof event.identity === 'string' ? { type: type[1] ?? type[2] ?? '', event } : undefined;
+    return type && typeof event.identity === 'string' && typeof event.id === 'string'
+      ? { type: type[1] ?? type[2] ?? '', event }
+      : undefined;
   } catch {
     return undefined;
   }

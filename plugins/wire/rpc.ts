@@ -66,11 +66,16 @@ export function rpcReplyBody({ action, statuscode, statusmsg, data }: RpcReply):
   return JSON.stringify({ action, statuscode, statusmsg, data: data ?? {} });
 }
 
+/** Data that is nested deeper is none that anybody reads, and more than the stack takes of whoever walks through it. */
+const maxDepth = 400;
+
 /** @throws WireError `WIRE_BODY` */
 export function readRpcReply(body: string): RpcReply {
   try {
     const value = JSON.parse(body) as Partial<RpcReply> | null;
-    if (typeof value?.statuscode === 'number') {
+    if (typeof value?.statuscode === 'number' && Number.isSafeInteger(value.statuscode)) {
+      if (isDeeper(body, value.data, maxDepth))
+        throw new WireError('WIRE_BODY', `the data of this reply is nested deeper than ${maxDepth} levels`);
       return {
         action: String(value.action ?? ''),
         statuscode: value.statuscode,
@@ -78,8 +83,22 @@ export function readRpcReply(body: string): RpcReply {
         data: value.data,
       };
     }
-  } catch {}
+  } catch (error) {
+    if (error instanceof WireError) throw error;
+  }
   throw new WireError('WIRE_BODY', `this is no RPC reply: ${body.slice(0, 60)}`);
+}
+
+/** Whether a value that was read from a text is nested deeper; without recursion, since it may be very deep. */
+function isDeeper(text: string, value: unknown, limit: number): boolean {
+  // Each level takes two characters at least.
+  if (text.length < 2 * limit) return false;
+  let level = [value];
+  for (let depth = 0; depth <= limit; depth += 1) {
+    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
 }
 
 /** Tries base64 first, as Choria servers do with every payload; JSON is never base64. */

@@ -2,6 +2,11 @@
 
 import { createHash } from 'node:crypto';
 
+/** A line of the broker's protocol has 4,096 bytes; a character takes three at most, and there is more on the line. */
+const maxSubjectLength = 1_024;
+/** As of host names. */
+const maxNameLength = 253;
+
 export const broadcastSubject = (collective: string, agent: string): string => `${collective}.broadcast.agent.${agent}`;
 export const nodeSubject = (collective: string, identity: string): string => `${collective}.node.${identity}`;
 export const serviceSubject = (collective: string, agent: string): string => `${collective}.broadcast.service.${agent}`;
@@ -29,7 +34,7 @@ export function callerHash(caller: string): string {
  * caller may not.
  */
 export function mayReplyTo(subject: string): boolean {
-  if (!/^[^\s*>]+$/.test(subject)) return false;
+  if (!isPlain(subject)) return false;
   const tokens = subject.split('.');
   if (tokens.some((token) => token === '' || token.startsWith('$'))) return false;
   if (tokens.length === 4 && tokens[0] === 'choria' && tokens[1] === 'federation' && tokens[3] === 'collective') return true;
@@ -52,5 +57,16 @@ export function callerName(caller: string): string | undefined {
 
 /** Whether a name can stand in a subject as it is. */
 export function fitsSubject(name: string): boolean {
-  return /^[^\s*>.][^\s*>]*$/.test(name) && !name.endsWith('.') && !name.includes('..');
+  return isPlain(name) && !name.startsWith('.') && !name.endsWith('.') && !name.includes('..');
+}
+
+/** Whether a node can be called so, which is a part of the subject that it listens to. */
+export function isNodeName(name: string): boolean {
+  return name.length <= maxNameLength && fitsSubject(name);
+}
+
+/** Whether a broker takes it in a subject, which it does not only refuse otherwise: it hangs up on whoever published there. */
+function isPlain(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  return text.length <= maxSubjectLength && /^[^\s\0-\x1f\x7f*>]+$/.test(text);
 }

@@ -11,12 +11,17 @@ export interface Ran {
   readonly err: string;
 }
 
+/** Of what a command prints. */
+const maxBuffer = 64 * 1024 * 1024;
 const main = join(distributionRoot(), 'core/cli/main.js');
 
 export function runMuster(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], { env: { ...process.env, NO_COLOR: '1', ...env } }, (error, out, err) =>
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
+    execFile(
+      process.execPath,
+      [main, ...args],
+      { env: { ...process.env, NO_COLOR: '1', ...env }, maxBuffer },
+      (error, out, err) => resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
     );
   });
 }

@@ -11,7 +11,7 @@ import { callRpc } from '../../plugins/fleet-client/request.ts';
 import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { buildFilter, type FilterFlags } from '../../plugins/wire/filter.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
-import { startHost, type TestHost } from './hosts.ts';
+import { type LogLine, recordingLog, startHost, type TestHost } from './hosts.ts';
 
 export interface NodeOptions {
   readonly facts?: object;
@@ -125,7 +125,9 @@ export class Fleet {
 
   /** A client with a certificate of this name. */
   async client(name = 'operator.mcollective', config: Readonly<Record<string, unknown>> = {}): Promise<TestClient> {
+    const log: LogLine[] = [];
     const embedded = await embed({
+      log: recordingLog(log),
       runtime: this.runtime,
       needs: {
         bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
@@ -143,7 +145,7 @@ export class Fleet {
     this.#embedded.push(embedded);
     const client = new FleetClient(embedded.host);
     await client.open();
-    return new TestClient(client);
+    return new TestClient(client, log);
   }
 
   /** A bare connection to the broker. */
@@ -169,9 +171,11 @@ export class Fleet {
 
 export class TestClient {
   readonly fleet: FleetClient;
+  readonly log: LogLine[];
 
-  constructor(client: FleetClient) {
+  constructor(client: FleetClient, log: LogLine[]) {
     this.fleet = client;
+    this.log = log;
   }
 
   /** One action on one node; its only reply. @throws Error if it does not answer in time */

@@ -37,18 +37,24 @@ export interface Crafted {
 /** Signs requests with the certificate of a name. */
 export class Crafter {
   readonly #key: ReturnType<typeof createPrivateKey>;
-  readonly #certificate: string;
-  readonly #caller: string;
+  /** In PEM form. */
+  readonly certificate: string;
+  readonly caller: string;
 
   private constructor(key: string, certificate: string, caller: string) {
     this.#key = createPrivateKey(key);
-    this.#certificate = certificate;
-    this.#caller = caller;
+    this.certificate = certificate;
+    this.caller = caller;
   }
 
   static async of(authority: Authority, name: string): Promise<Crafter> {
     const { cert, key } = await issueFiles(authority, { commonName: name });
     return new Crafter(readFileSync(key, 'utf8'), readFileSync(cert, 'utf8'), `choria=${name}`);
+  }
+
+  /** The signature of this text, in base64. */
+  sign(message: string): string {
+    return sign('sha256', Buffer.from(message), this.#key).toString('base64');
   }
 
   request(plan: RequestPlan = {}): Crafted {
@@ -57,7 +63,7 @@ export class Crafter {
     const message = requestText({
       id,
       sender: 'crafter.test',
-      caller: plan.caller ?? this.#caller,
+      caller: plan.caller ?? this.caller,
       collective,
       agent,
       ttl: plan.ttl ?? 60,
@@ -65,11 +71,11 @@ export class Crafter {
       filter: plan.filter ?? emptyFilter,
       body: plan.body ?? JSON.stringify({ agent, action, data }),
     });
-    const signature = plan.signature ?? sign('sha256', Buffer.from(message), this.#key).toString('base64');
+    const signature = plan.signature ?? this.sign(message);
     const data64 = secureRequestText(
       plan.tamper ? plan.tamper(message) : message,
       signature,
-      plan.certificate ?? this.#certificate,
+      plan.certificate ?? this.certificate,
     );
     const headers = {
       replyTo,

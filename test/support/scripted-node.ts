@@ -51,9 +51,15 @@ export function replyBytes(
     data = {},
     statuscode = 0,
     statusmsg = statuscode === 0 ? 'OK' : 'no',
-  }: { data?: unknown; statuscode?: number; statusmsg?: string },
+    time = Math.floor(Date.now() / 1000),
+  }: {
+    data?: unknown;
+    statuscode?: number;
+    statusmsg?: string;
+    /** Unix seconds by the clock of the node. */
+    time?: number;
+  },
 ): Uint8Array {
   const body = rpcReplyBody({ action: 'act', statuscode, statusmsg, data });
-  const time = Math.floor(Date.now() / 1000);
   return transportBytes(secureReplyText({ id, sender, agent, body, time }), { replyTo: '', sender, seenBy: [] });
 }

@@ -1,6 +1,7 @@
 // The SDK for plugin authors in TypeScript and JavaScript: `import { definePlugin } from 'muster/sdk'`.
 
 export { PluginError } from '../../protocol/errors.ts';
+export { printable } from '../../protocol/printable.ts';
 export {
   type Action,
   type ActionCall,

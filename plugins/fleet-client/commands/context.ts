@@ -1,6 +1,6 @@
 // What every command is given: the client, its flags, the terminal.
 
-import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/index.ts';
+import { type Call, type Host, printable, type TerminalInfo } from '../../../core/sdk/typescript/index.ts';
 import { compileCompound } from '../../wire/compound.ts';
 import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
 import { type FleetClient, splitNames } from '../client.ts';
@@ -22,7 +22,7 @@ export interface CommandContext {
   readonly options: CommandOptions;
   readonly signal: AbortSignal;
   readonly terminal: TerminalInfo;
-  /** Writes a line to standard output. */
+  /** Writes a line to standard output, without control characters. */
   print(text?: string): Promise<void>;
   /** Writes a line to standard error. */
   tell(text: string): Promise<void>;
@@ -43,8 +43,8 @@ export async function createContext(
     options,
     signal: call.signal,
     terminal,
-    print: (text = '') => host.terminal.write(`${text}\n`),
-    tell: (text) => host.terminal.write(`${text}\n`, 'stderr'),
+    print: (text = '') => host.terminal.write(`${printable(text)}\n`),
+    tell: (text) => host.terminal.write(`${printable(text)}\n`, 'stderr'),
   };
 }
 
@@ -123,6 +123,11 @@ export async function reportDuplicates(context: CommandContext, duplicates: read
   await context.tell(
     `warning: ${names} answered more than once: several nodes share ${duplicates.length === 1 ? 'this identity' : 'these identities'}; give each node an identity of its own`,
   );
+}
+
+/** Says whose clocks differ. */
+export async function reportClocks(context: CommandContext, clocks: readonly string[]): Promise<void> {
+  for (const clock of clocks) await context.tell(`warning: ${clock}`);
 }
 
 /** Indented like Choria's documents. */

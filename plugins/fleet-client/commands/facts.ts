@@ -7,6 +7,10 @@ import { createProgress } from './progress.ts';
 import { spellMs } from './text.ts';
 
 const agentTimeout = 2;
+/** Longer values are not what the others are lined up with. */
+const maxWidth = 100;
+/** A column is as wide as its widest cell, on every line. */
+const maxCell = 1_000;
 
 export async function facts(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;
@@ -64,7 +68,7 @@ function noteValue(values: Map<string, string[]>, sender: string, value: unknown
 type Rows = readonly { readonly value: string; readonly nodes: readonly string[] }[];
 
 function report(fact: string, rows: Rows, showNodes: boolean): string {
-  const width = rows.reduce((widest, { value }) => Math.max(widest, value.length), 0);
+  const width = rows.reduce((widest, { value }) => Math.max(widest, value.length > maxWidth ? 0 : value.length), 0);
   const lines = rows.flatMap(({ value, nodes }) => [
     `  ${value.padEnd(width)} found ${nodes.length} times`,
     ...(showNodes ? ['', ...nodes.map((node) => `    ${node}`), ''] : []),
@@ -74,6 +78,7 @@ function report(fact: string, rows: Rows, showNodes: boolean): string {
 
 function table(rows: Rows, showNodes: boolean): string {
   const made = plainTable(['Fact', 'Matches', ...(showNodes ? ['Nodes'] : [])]);
-  for (const { value, nodes } of rows) made.push([value, nodes.length, ...(showNodes ? [nodes.join('\n')] : [])]);
+  for (const { value, nodes } of rows)
+    made.push([value.slice(0, maxCell), nodes.length, ...(showNodes ? [nodes.join('\n')] : [])]);
   return made.toString();
 }

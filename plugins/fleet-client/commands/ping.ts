@@ -1,7 +1,8 @@
 // `ping`: who answers, and how fast.
 
 import { drawChart } from '../chart.ts';
-import { type CommandContext, collectiveOf, filterOf, reportDuplicates, toJson } from './context.ts';
+import { Clocks, patientTtl } from '../clocks.ts';
+import { type CommandContext, collectiveOf, filterOf, reportClocks, reportDuplicates, toJson } from './context.ts';
 import { Sink } from './sink.ts';
 import { spellMs } from './text.ts';
 
@@ -14,20 +15,25 @@ export async function ping(context: CommandContext): Promise<number> {
   const { client, options, signal } = context;
   const quiet = options.silent === true || options.json === true;
   const sink = new Sink(context);
+  const clocks = new Clocks();
   const { answers, duplicates, overheadMs } = await client.ping({
     filter: filterOf(options),
     ...collectiveOf(options),
     ...(typeof options.timeout === 'number' && { timeoutMs: options.timeout * 1000 }),
     ...(typeof options.expect === 'number' && { expect: options.expect }),
     windowed: false,
+    // A node with another clock is there; requests to it are what its clock prevents.
+    ttl: patientTtl,
     signal,
-    onAnswer: (sender, ms) => {
+    onAnswer: (sender, ms, time) => {
+      clocks.note(sender, time, Date.now());
       if (options.names) return sink.line(sender);
       return quiet ? undefined : sink.line(`${sender.padEnd(40)} time=${Math.round(ms)} ms`);
     },
   });
   await sink.end();
   await reportDuplicates(context, duplicates);
+  await reportClocks(context, clocks.warnings(client.config.ttl));
   if (options.names) return 0;
   const times = answers.map(({ ms }) => ms);
   const statistics = {

@@ -1,5 +1,6 @@
 // The replies as people read them: text as they come, or a table of all.
 
+import { printable } from '../../../core/sdk/typescript/index.ts';
 import type { ActionItem } from '../../wire/ddl.ts';
 import { statusLabels } from '../../wire/rpc.ts';
 import { plainTable } from '../../wire/table.ts';
@@ -21,12 +22,14 @@ export interface TextOptions {
 
 const maxListed = 200;
 const listColumns = 3;
+/** A column is as wide as its widest cell, on every line. */
+const maxCell = 1_000;
 const [red, reset] = ['\x1b[31m', '\x1b[0m'];
 
 export function textOutput(sink: Sink, action: ActionItem, options: TextOptions): Output {
   const aggregator = new Aggregator(action);
   const write = (reply: NodeReply) =>
-    options.show(reply) ? sink.line(replyText(reply, action, options.verbose, options.color)) : undefined;
+    options.show(reply) ? sink.painted(replyText(reply, action, options.verbose, options.color)) : undefined;
   return {
     keepsReplies: options.sort,
     reply: (reply) => {
@@ -57,24 +60,23 @@ export function tableOutput(sink: Sink, action: ActionItem): Output {
   };
 }
 
-function replyText(
-  { sender, statuscode, statusmsg, data }: NodeReply,
-  action: ActionItem,
-  verbose: boolean,
-  color: boolean,
-): string {
-  const label = statusLabels[statuscode] ?? 'Unknown Request Status';
-  const head = `${sender.padEnd(40)} ${color && label !== '' ? red + label + reset : label}\n`;
+function replyText(reply: NodeReply, action: ActionItem, verbose: boolean, color: boolean): string {
+  const label = statusLabels[reply.statuscode] ?? 'Unknown Request Status';
+  const head = `${printable(reply.sender).padEnd(40)} ${color && label !== '' ? red + label + reset : label}\n`;
+  return head + printable(resultText(reply, action, verbose));
+}
+
+function resultText({ statuscode, statusmsg, data }: NodeReply, action: ActionItem, verbose: boolean): string {
   const raw = verbose ? indent(JSON.stringify(data ?? null, null, 3), '   ') : '';
-  if (statuscode !== 0) return `${head}\n    ${statusmsg}\n${verbose ? `\n${raw}` : ''}`;
-  if (verbose) return `${head}\n${raw}`;
+  if (statuscode !== 0) return `\n    ${statusmsg}\n${verbose ? `\n${raw}` : ''}`;
+  if (verbose) return `\n${raw}`;
   const values = typeof data === 'object' && data !== null ? (data as Readonly<Record<string, unknown>>) : {};
   const named = [...new Set([...Object.keys(action.output), ...Object.keys(values)])]
     .sort()
     .map((key) => [action.output[key]?.display_as ?? key, values[key]] as const);
   const width = named.reduce((widest, [name]) => Math.max(widest, name.length), 0);
   const lines = named.map(([name, value]) => `   ${name.padStart(width)}: ${manyLines(value, ' '.repeat(width + 5))}`);
-  return `${head}\n${lines.join('\n')}\n`;
+  return `\n${lines.join('\n')}\n`;
 }
 
 function footer(statistics: RequestStatistics, canary: CanaryVerdict | undefined, verbose: boolean): string {
@@ -98,7 +100,7 @@ export function canaryText({ asked, ok, needed, passed }: CanaryVerdict): string
 }
 
 function statisticsRows(statistics: RequestStatistics): [string, string | number][] {
-  const { responses, discovered, ok, failed, noResponses, unexpectedResponses, askedAgain, notAsked } = statistics;
+  const { responses, discovered, ok, failed, noResponses, unexpectedResponses, unusable, askedAgain, notAsked } = statistics;
   const { requestMs, discoverMs, publishMs, start, requestId } = statistics;
   return [
     ['Request', requestId],
@@ -106,6 +108,7 @@ function statisticsRows(statistics: RequestStatistics): [string, string | number
     ['Pass / Fail', `${ok} / ${failed}`],
     ['No Responses', noResponses.length],
     ['Unexpected Responses', unexpectedResponses.length],
+    ...(unusable > 0 ? ([['Passed Over', unusable]] as [string, number][]) : []),
     ...(askedAgain > 0 ? ([['Asked Again', askedAgain]] as [string, number][]) : []),
     ...(notAsked.length > 0 ? ([['Not Asked', notAsked.length]] as [string, number][]) : []),
     ['Start Time', `${start.toISOString().slice(0, 19)}+0000`],
@@ -129,7 +132,8 @@ function manyLines(value: unknown, margin: string): string {
 
 function oneLine(value: unknown): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return text.length > maxCell ? `${text.slice(0, maxCell)}…` : text;
 }
 
 function indent(text: string, margin: string): string {

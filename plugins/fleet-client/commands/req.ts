@@ -8,7 +8,15 @@ import { findDdl } from '../ddls.ts';
 import type { NodeReply, RequestStatistics, RpcOptions } from '../options.ts';
 import { callRpc } from '../request.ts';
 import { chooseSource } from '../source.ts';
-import { type CommandContext, type CommandOptions, collectiveOf, discoveryOf, reportDuplicates, reportNotes } from './context.ts';
+import {
+  type CommandContext,
+  type CommandOptions,
+  collectiveOf,
+  discoveryOf,
+  reportClocks,
+  reportDuplicates,
+  reportNotes,
+} from './context.ts';
 import type { Output } from './output.ts';
 import { createProgress } from './progress.ts';
 import { jsonLinesOutput, jsonOutput, sendersOutput } from './req-json.ts';
@@ -65,6 +73,7 @@ async function run(context: CommandContext): Promise<number> {
       },
     }).finally(() => sink.flush().finally(() => progress.stop()));
     await reportDuplicates(context, statistics.duplicates);
+    await reportClocks(context, statistics.clocks);
     if (filterFailures.count > 0)
       await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
     await output.end({ replies: options.sort ? sorted(replies) : replies, statistics, canary });

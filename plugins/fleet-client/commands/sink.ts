@@ -2,6 +2,7 @@
 // takes is made to wait.
 
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { printable } from '../../../core/sdk/typescript/index.ts';
 import type { CommandContext } from './context.ts';
 
 const gatheredBytes = 32 * 1024;
@@ -31,8 +32,13 @@ export class Sink {
     };
   }
 
-  /** A line. A promise if nothing more should be written until it resolves. */
+  /** A line, without control characters. A promise if nothing more should be written until it resolves. */
   line(text: string): Promise<void> | undefined {
+    return this.painted(printable(text));
+  }
+
+  /** A line as it is, with colours; what others wrote in it has to be printable. */
+  painted(text: string): Promise<void> | undefined {
     this.#gathered += `${text}\n`;
     if (this.#gathered.length >= gatheredBytes) return this.flush();
     this.#flushing ??= setImmediate(() => void this.flush());

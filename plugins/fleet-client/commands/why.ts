@@ -1,7 +1,8 @@
 // `why`: asks a node what it did with a request, since a node that has reason to is silent on the wire.
 
+import { patientTtl } from '../clocks.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, reportClocks, toJson } from './context.ts';
 
 const agentTimeout = 5;
 
@@ -21,6 +22,8 @@ export async function why(context: CommandContext): Promise<number> {
     action: 'why',
     data: { requestid },
     agentTimeout,
+    // Asked of a node whose clock may be the reason.
+    ttl: patientTtl,
     targets: nodes,
     ...collectiveOf(options),
     signal,
@@ -44,6 +47,7 @@ export async function why(context: CommandContext): Promise<number> {
         `${node}: it does not answer at all; it is not running, cut off, no member of the collective ${client.collective(collectiveOf(options).collective)} (ask in another with -T), or refuses this user's messages (its log says so)`,
       );
   }
+  await reportClocks(context, statistics.clocks);
   return replies.length > 0 ? 0 : 1;
 }
 

@@ -8,7 +8,7 @@ import { type SecureReplyV1, validate as validateSecureReply } from '#schemas/ch
 import { type SecureRequestV1, validate as validateSecureRequest } from '#schemas/choria/protocol/v1/secure_request';
 import { type TransportV1, validate as validateTransport } from '#schemas/choria/protocol/v1/transport';
 import { WireError } from '../errors.ts';
-import type { Filter } from '../filter.ts';
+import { type Filter, maxFilterCharacters, weighFilter } from '../filter.ts';
 
 export const protocols = {
   request: 'choria:request:1',
@@ -86,7 +86,14 @@ export function requestText(fields: RequestFields): string {
 export function readRequest(text: string): RequestFields {
   const value = parse(text, 'request');
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
-  const { requestid, senderid, callerid, collective, agent, ttl, time, filter } = value.envelope;
+  const { requestid, senderid, callerid, collective, agent, ttl, time } = value.envelope;
+  const filter = value.envelope.filter as unknown as Filter;
+  const weight = weighFilter(filter);
+  if (weight > maxFilterCharacters)
+    throw new WireError(
+      'WIRE_TOO_LARGE',
+      `the filter of the request has ${weight} characters, at most ${maxFilterCharacters} are looked at`,
+    );
   return {
     id: requestid,
     sender: senderid,
@@ -95,7 +102,7 @@ export function readRequest(text: string): RequestFields {
     agent,
     ttl,
     time,
-    filter: filter as unknown as Filter,
+    filter,
     body: value.message,
   };
 }

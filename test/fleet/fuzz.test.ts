@@ -1,0 +1,16 @@
+// Messages of every kind, damaged by the dice: nobody falls over, nobody grows, and who asks well is answered afterwards.
+// FUZZ_SEED repeats a run, whose seed is told when it fails. `fuzz.full.test.ts` does the same for a hundred times as long.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkRain, FuzzRun, seedOf } from '../support/fuzz-run.ts';
+
+const seed = seedOf(process.env.FUZZ_SEED);
+let run: FuzzRun;
+beforeAll(async () => {
+  run = await FuzzRun.start(seed);
+}, 60_000);
+afterAll(() => run.stop());
+
+test('10,000 damaged messages harm nobody', async () => {
+  expect(await checkRain(run, seed, { count: 10_000, warmUp: 4_000 })).toMatchObject({ faults: [] });
+}, 60_000);
