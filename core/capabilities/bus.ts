@@ -20,6 +20,7 @@ import { Subscription } from './subscription.ts';
 interface OpenParams {
   readonly connection: string;
   readonly servers: readonly string[];
+  readonly keepOrder?: boolean;
   readonly wait?: boolean;
   readonly name?: string;
   readonly inboxPrefix?: string;
@@ -143,6 +144,8 @@ interface Subscribed {
   readonly params: SubscribeParams;
   readonly subscription: Subscription;
   nats: NatsSubscription | undefined;
+  /** Of the connection that it is at: another takes it over when a connection is changed. */
+  holder: Set<Subscribed>;
 }
 
 /** One named connection: made in the background and for ever, remade by the client library, with what was subscribed. */
@@ -215,9 +218,14 @@ class Connection {
     }
   }
 
-  /** Moves the subscriptions of the connection that this one replaces, then ends that one. */
+  /** Moves what the connection that this one replaces has subscribed and not yet published, then ends that one. */
   async takeOver(before: Connection): Promise<void> {
-    for (const entry of before.#subscribed) this.#add({ ...entry, nats: undefined });
+    for (const entry of before.#subscribed) {
+      entry.nats = undefined;
+      this.#add(entry);
+    }
+    before.#subscribed.clear();
+    for (const params of before.#early.splice(0)) this.publish(params);
     await before.close();
   }
 
@@ -245,10 +253,10 @@ class Connection {
   }
 
   subscribe(params: SubscribeParams, subscription: Subscription): () => Promise<void> {
-    const entry: Subscribed = { params, subscription, nats: undefined };
+    const entry: Subscribed = { params, subscription, nats: undefined, holder: this.#subscribed };
     this.#add(entry);
     return async () => {
-      this.#subscribed.delete(entry);
+      entry.holder.delete(entry);
       entry.nats?.unsubscribe();
       await subscription.close();
     };
@@ -282,7 +290,8 @@ class Connection {
   }
 
   #add(entry: Subscribed): void {
-    this.#subscribed.add(entry);
+    entry.holder = this.#subscribed;
+    entry.holder.add(entry);
     if (this.#nats) this.#attach(entry, this.#nats);
   }
 
@@ -323,9 +332,10 @@ class Connection {
   }
 
   #options(): ConnectionOptions {
-    const { servers, name, inboxPrefix, tls, user, password, token, pingIntervalMs, connectTimeoutMs } = this.#params;
+    const { servers, keepOrder, name, inboxPrefix, tls, user, password, token, pingIntervalMs, connectTimeoutMs } = this.#params;
     return {
       servers: [...servers],
+      ...(keepOrder && { noRandomize: true }),
       ...(name !== undefined && { name }),
       ...(inboxPrefix !== undefined && { inboxPrefix }),
       ...(user !== undefined && { user }),

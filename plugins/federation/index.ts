@@ -1,7 +1,8 @@
 // The federation broker: connected to the federation and to a member network, it passes requests one way and replies the other.
 
 import { type BusMessage, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type BrokerConfig, type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
+import { openLasting } from '../wire/lasting-connection.ts';
 import { federationSubject, fitsSubject } from '../wire/subjects.ts';
 import { type Forwarded, forwardReply, forwardRequest, RefusedError } from './route.ts';
 
@@ -10,10 +11,8 @@ const workers = 10;
 /** How often it is looked which servers the connections have; hops name them. */
 const lookMs = 1_000;
 
-interface Config {
+interface Config extends BrokerConfig {
   readonly 'plugin.choria.federation.cluster': string;
-  readonly 'plugin.choria.federation_middleware_hosts'?: readonly string[];
-  readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.nats.user'?: string;
@@ -63,12 +62,11 @@ class FederationBroker {
   }
 
   async start(): Promise<void> {
-    const { 'plugin.choria.federation_middleware_hosts': federation = [], 'plugin.choria.middleware_hosts': member } =
-      this.#config;
-    if (federation.length === 0)
+    const federation = await findFederationBrokers(this.#config, process.env);
+    if (federation.urls.length === 0)
       throw new PluginError(
         'UNAVAILABLE',
-        'a federation broker needs the brokers of the federation; set plugin.choria.federation_middleware_hosts',
+        `a federation broker needs the brokers of the federation; set plugin.choria.federation_middleware_hosts, or SRV records ${federationServices.join(' or ')}${federation.problems.map((problem) => ` (${problem})`).join('')}`,
       );
     if (!fitsSubject(this.#network) || this.#network.includes('.'))
       throw new PluginError(
@@ -79,13 +77,13 @@ class FederationBroker {
       role: 'server',
     })) as { identity: string; certname: string; tls: object };
     this.#identity = identity;
-    await this.#connect('federation', federation, certname, tls);
-    await this.#connect('collective', member, certname, tls);
+    await this.#connect('federation', () => findFederationBrokers(this.#config, process.env), certname, tls);
+    await this.#connect('collective', () => findBrokers(this.#config, process.env), certname, tls);
     for (const side of ['federation', 'collective'] as const)
       for (let worker = 0; worker < workers; worker += 1) await this.#listen(side, worker);
     await this.#host.timers.set({ id: 'servers', afterMs: 0, everyMs: lookMs }, () => this.#lookAtServers());
     if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers());
-    this.#host.log.info(`federation broker of ${this.#network} passes on what comes from ${federation.join(', ')}`);
+    this.#host.log.info(`federation broker of ${this.#network} passes on what comes from ${federation.urls.join(', ')}`);
   }
 
   status(): { healthy: boolean; summary: string; details: object } {
@@ -133,17 +131,16 @@ class FederationBroker {
     }
   }
 
-  async #connect(connection: Side, hosts: readonly string[], certname: string, tls: object): Promise<void> {
+  async #connect(connection: Side, find: () => Promise<Brokers>, certname: string, tls: object): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers: brokerUrls(hosts),
-      wait: false,
       name: certname,
       tls,
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    await openLasting(this.#host, spec, find);
   }
 
   async #listen(side: Side, worker: number): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
 import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
@@ -272,19 +272,25 @@ export class FleetClient {
   }
 
   async #connect(): Promise<Who> {
-    const servers = brokerUrls(this.#brokers());
+    const brokers = await this.#brokers();
     const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
       role: 'client',
     })) as Who & { tls: object };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers,
+      servers: brokers.urls,
+      keepOrder: brokers.ordered,
       name: who.callerid,
       tls,
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    try {
+      await this.#host.bus.open(spec);
+    } catch (error) {
+      throw withReason(error as Error, brokers);
+    }
     if (this.config['plugin.choria.stats_port'] > 0 && this.#host.capabilities.metrics)
       await this.#host.metrics.onCollect(() => this.#tellNumbers(who.identity));
     return who;
@@ -300,21 +306,32 @@ export class FleetClient {
   }
 
   /** A client of a federation meets the federation's brokers only. @throws ClientError `FEDERATION` */
-  #brokers(): readonly string[] {
-    if (this.federations.length === 0) return this.config['plugin.choria.middleware_hosts'];
+  async #brokers(): Promise<Brokers> {
+    if (this.federations.length === 0) return findBrokers(this.config, process.env);
     const wrong = this.federations.find((name) => !fitsSubject(name) || name.includes('.'));
     if (wrong !== undefined)
       throw new ClientError(
         'FEDERATION',
         `'${wrong}' is no name of a member network of a federation; names have no dots and spaces`,
       );
-    const brokers = this.config['plugin.choria.federation_middleware_hosts'] ?? [];
-    if (brokers.length > 0) return brokers;
+    const brokers = await findFederationBrokers(this.config, process.env);
+    if (brokers.urls.length > 0) return brokers;
     throw new ClientError(
       'FEDERATION',
-      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts`,
+      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts, or SRV records ${federationServices.join(' or ')}${toldProblems(brokers)}`,
     );
   }
+}
+
+/** Whoever has configured no broker should hear where others were looked for. */
+function withReason(error: Error, brokers: Brokers): Error {
+  if (brokers.from !== 'nowhere') return error;
+  const message = `${error.message}; plugin.choria.middleware_hosts is not set and DNS names no brokers${toldProblems(brokers)}`;
+  return new PluginError('UNAVAILABLE', message, { cause: error });
+}
+
+function toldProblems({ problems }: Brokers): string {
+  return problems.length > 0 ? ` (${problems.join('; ')})` : '';
 }
 
 /** The names in the environment, else those of the configuration. */

@@ -3,8 +3,9 @@
 
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { findBrokers } from '../wire/brokers.ts';
 import { lookup } from '../wire/facts.ts';
+import { openLasting } from '../wire/lasting-connection.ts';
 import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { NodeFiles } from '../wire/node-files.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
@@ -152,16 +153,14 @@ class FleetServer {
 
   async #connect(certname: string, tls: object): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers: brokerUrls(this.#config['plugin.choria.middleware_hosts']),
-      // A node waits for its broker as long as it takes.
-      wait: false,
       name: certname,
       tls,
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    await openLasting(this.#host, spec, () => findBrokers(this.#config, process.env));
   }
 
   async #subscribe(id: string, subject: (collective: string) => string, queue?: string): Promise<void> {

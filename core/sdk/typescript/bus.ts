@@ -32,6 +32,8 @@ export interface SubscriptionSpec {
 export interface ConnectionSpec {
   readonly connection: string;
   readonly servers: readonly string[];
+  /** Whether the servers are tried in this order. Without, each host tries them in an order of its own. */
+  readonly keepOrder?: boolean;
   /** Whether to wait until it is connected, and to fail if it can't be. Without, it is made in the background. Default true. */
   readonly wait?: boolean;
   readonly name?: string;
