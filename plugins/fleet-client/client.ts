@@ -7,7 +7,15 @@ import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
-import { clientSpanOf, type Span, spanTime, traceIdOf } from '../wire/trace.ts';
+import {
+  clientSpanOf,
+  readTraceparent,
+  type Span,
+  spanTime,
+  type TraceContext,
+  traceIdOf,
+  traceparentText,
+} from '../wire/trace.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
 import type { ClientConfig } from './config.ts';
 
@@ -80,6 +88,8 @@ export const clientNeeds = {
 export interface FleetClientOptions {
   /** Member networks to reach through a federation, over CHORIA_FED_COLLECTIVE and `plugin.choria.federation.collectives`. */
   readonly federations?: readonly string[];
+  /** The span that requests are made in, as W3C's `traceparent`. Without one, each request is a trace of its own. */
+  readonly traceparent?: string;
 }
 
 /** Needs what `clientNeeds` lists. */
@@ -88,12 +98,14 @@ export class FleetClient {
   /** Member networks that every request goes to; without any, it goes to the brokers of this network. */
   readonly federations: readonly string[];
   readonly #host: Host;
+  readonly #context: TraceContext | undefined;
   readonly #counters = { requests: 0, replies: 0 };
   #opening: Promise<Who> | undefined;
 
   constructor(host: Host, options: FleetClientOptions = {}) {
     this.#host = host;
     this.config = host.config as unknown as ClientConfig;
+    this.#context = readTraceparent(options.traceparent);
     this.federations = options.federations ?? configuredFederations(this.config, process.env.CHORIA_FED_COLLECTIVE);
   }
 
@@ -192,12 +204,13 @@ export class FleetClient {
 
   /** Does the work of one request, and records it as a span where traces are followed; nodes hang theirs below it. */
   async traced<T>(id: string, name: string, work: () => Promise<T>, about: (result: T) => Span['attributes']): Promise<T> {
-    if (this.config['plugin.muster.otlp_endpoint'] === undefined) return work();
+    if (!this.#records) return work();
     const start = spanTime();
     const record = async (attributes: Span['attributes'], message?: string) => {
       const span: Span = {
-        trace: traceIdOf(id),
+        trace: this.#context?.trace ?? traceIdOf(id),
         span: clientSpanOf(id),
+        ...(this.#context && { parent: this.#context.parent }),
         name,
         role: 'client',
         start,
@@ -220,10 +233,31 @@ export class FleetClient {
     }
   }
 
+  get #records(): boolean {
+    return this.config['plugin.muster.otlp_endpoint'] !== undefined && this.#context?.sampled !== false;
+  }
+
+  /** What nodes hang their spans below, where that is not to be derived from the id. */
+  #traceparent(id: string): string | undefined {
+    if (!this.#context) return undefined;
+    return traceparentText({ ...this.#context, ...(this.#records && { parent: clientSpanOf(id) }) });
+  }
+
   /** Signs a request. */
   async seal({ id, agent, collective, filter, body, replyTo, ttl }: Outgoing): Promise<Uint8Array> {
     const { identity } = await this.open();
-    const request = { id, agent, collective, ttl, filter, body, replyTo, sender: identity };
+    const traceparent = this.#traceparent(id);
+    const request = {
+      id,
+      agent,
+      collective,
+      ttl,
+      filter,
+      body,
+      replyTo,
+      sender: identity,
+      ...(traceparent !== undefined && { traceparent }),
+    };
     const { messages } = (await this.#host.plugins.call('security', 'x509', 'security/sign', { requests: [request] })) as {
       messages: { payload: Uint8Array }[];
     };

@@ -46,6 +46,7 @@ interface RequestToSign {
   readonly sender: string;
   readonly server?: string;
   readonly federation?: Federation;
+  readonly traceparent?: string;
 }
 
 interface Signer {
@@ -164,7 +165,7 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 }
 
 function signRequest(request: RequestToSign, key: KeyObject, pem: string, callerid: string) {
-  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation } = request;
+  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation, traceparent } = request;
   const message = requestText({
     id,
     sender,
@@ -175,6 +176,7 @@ function signRequest(request: RequestToSign, key: KeyObject, pem: string, caller
     time: Math.floor(Date.now() / 1000),
     filter,
     body,
+    ...(traceparent !== undefined && { traceparent }),
   });
   const data =
     agent === signerAgent

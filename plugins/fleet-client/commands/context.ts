@@ -81,6 +81,11 @@ export function federationsOf(options: CommandOptions): { federations?: readonly
   return typeof options.federations === 'string' ? { federations: splitNames(options.federations) } : {};
 }
 
+/** The span that whoever started the command is in, such as that of a job. */
+export function traceOf({ TRACEPARENT: traceparent }: NodeJS.ProcessEnv): { traceparent?: string } {
+  return traceparent ? { traceparent } : {};
+}
+
 /** What the flags say about discovery, and what is piped in if they name no source. @throws FilterError */
 export async function discoveryOf(context: CommandContext): Promise<Omit<DiscoverOptions, 'agent' | 'signal' | 'collective'>> {
   const { options } = context;
