@@ -160,7 +160,8 @@ class Connection {
   #closed = false;
   #lost = false;
   readonly #ending = new AbortController();
-  #reconnects = 0;
+  readonly #counters = { reconnects: 0, attempts: 0, losses: 0, errors: 0 };
+  #connectMs = 0;
 
   constructor(params: OpenParams, contents: string, log: HostLog) {
     this.#params = params;
@@ -186,9 +187,13 @@ class Connection {
   async #connect(): Promise<NatsConnection> {
     let said = '';
     let saidAt = 0;
+    const begun = performance.now();
     for (;;) {
+      this.#counters.attempts += 1;
       try {
-        return await connect(this.#options());
+        const nats = await connect(this.#options());
+        this.#connectMs = performance.now() - begun;
+        return nats;
       } catch (error) {
         const { message } = error as Error;
         if (this.#params.wait !== false || this.#closed) throw error;
@@ -275,7 +280,8 @@ class Connection {
       outMessages: stats?.outMsgs ?? 0,
       inBytes: stats?.inBytes ?? 0,
       outBytes: stats?.outBytes ?? 0,
-      reconnects: this.#reconnects,
+      ...this.#counters,
+      connectMs: this.#connectMs,
     };
   }
 
@@ -321,13 +327,17 @@ class Connection {
   async #followStatus(nats: NatsConnection): Promise<void> {
     for await (const status of nats.status()) {
       if (status.type === 'reconnect') {
-        this.#reconnects += 1;
+        this.#counters.reconnects += 1;
         this.#lost = false;
         this.#log.info({ server: status.server }, 'connected to the broker again');
       } else if (status.type === 'disconnect') {
         this.#lost = true;
+        this.#counters.losses += 1;
         this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
-      } else if (status.type === 'error') this.#log.error({}, `the broker says: ${status.error.message}`);
+      } else if (status.type === 'error') {
+        this.#counters.errors += 1;
+        this.#log.error({}, `the broker says: ${status.error.message}`);
+      }
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { type BusMessage, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
 import { federationSubject, fitsSubject } from '../wire/subjects.ts';
 import { type Forwarded, forwardReply, forwardRequest, RefusedError } from './route.ts';
@@ -28,6 +29,9 @@ interface Tally {
   received: number;
   published: number;
   errors: number;
+  /** What passing on took, and how often. */
+  seconds: number;
+  timed: number;
 }
 
 /** What comes from a side. */
@@ -108,6 +112,8 @@ class FederationBroker {
 
   async #tellNumbers(): Promise<void> {
     const { metrics } = this.#host;
+    for (const side of ['federation', 'collective'] as const)
+      await tellConnection(this.#host, side, { identity: this.#identity, connected_to: side });
     for (const tally of this.#tallies) {
       const labels = {
         name: stages[tally.side],
@@ -116,18 +122,14 @@ class FederationBroker {
         cluster: this.#network,
         identity: this.#identity,
       };
-      await metrics.set('choria_federation_received_msgs', tally.received, labels, {
-        type: 'counter',
-        help: 'Messages that came',
-      });
-      await metrics.set('choria_federation_published_msgs', tally.published, labels, {
-        type: 'counter',
-        help: 'Messages that were passed on',
-      });
-      await metrics.set('choria_federation_errors', tally.errors, labels, {
-        type: 'counter',
-        help: 'Messages that were refused or could not be passed on',
-      });
+      const set = (name: string, value: number, help: string) =>
+        metrics.set(`choria_federation_${name}`, value, labels, { type: 'counter', help });
+      await set('received_msgs', tally.received, 'Messages that came');
+      await set('published_msgs', tally.published, 'Messages that were passed on');
+      await set('errors', tally.errors, 'Messages that were refused or could not be passed on');
+      // The two series of a summary, which Choria has without quantiles.
+      await set('time_sum', tally.seconds, 'Seconds that passing on took');
+      await set('time_count', tally.timed, 'Messages whose passing on took that time');
     }
   }
 
@@ -144,7 +146,7 @@ class FederationBroker {
   }
 
   async #listen(side: Side, worker: number): Promise<void> {
-    const tally: Tally = { worker, side, received: 0, published: 0, errors: 0 };
+    const tally: Tally = { worker, side, received: 0, published: 0, errors: 0, seconds: 0, timed: 0 };
     this.#tallies.push(tally);
     const spec = {
       connection: side,
@@ -155,7 +157,14 @@ class FederationBroker {
     await this.#host.bus.subscribe(spec, (message: BusMessage) => this.#pass(message, tally));
   }
 
-  async #pass({ payload }: BusMessage, tally: Tally): Promise<void> {
+  async #pass(message: BusMessage, tally: Tally): Promise<void> {
+    const begun = performance.now();
+    await this.#passOn(message, tally);
+    tally.seconds += (performance.now() - begun) / 1000;
+    tally.timed += 1;
+  }
+
+  async #passOn({ payload }: BusMessage, tally: Tally): Promise<void> {
     const { side, worker } = tally;
     tally.received += 1;
     const stage = stages[side];

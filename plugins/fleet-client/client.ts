@@ -3,7 +3,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
 import { emptyFilter, type Filter, FilterError } from '../wire/filter.ts';
+import { countLookups } from '../wire/lasting-connection.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
@@ -307,6 +309,7 @@ export class FleetClient {
 
   async #connect(): Promise<Who> {
     const brokers = await this.#brokers();
+    await countLookups(this.#host, brokers);
     const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
       role: 'client',
     })) as Who & { tls: object };
@@ -331,10 +334,9 @@ export class FleetClient {
   }
 
   async #tellNumbers(identity: string): Promise<void> {
-    const { metrics, bus } = this.#host;
-    const { reconnects = 0 } = await bus.info(connection);
+    const { metrics } = this.#host;
     const set = (name: string, value: number, help: string) => metrics.set(name, value, { identity }, { type: 'counter', help });
-    await set('choria_connector_reconnections', reconnects, 'Times that the connection to the broker was made again');
+    await tellConnection(this.#host, connection, { identity });
     await set('muster_client_requests_total', this.#counters.requests, 'Requests that were sent');
     await set('muster_client_replies_total', this.#counters.replies, 'Replies that belong to a request');
   }

@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { findBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
 import { lookup } from '../wire/facts.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
 import { type CloudEvent, type LifecycleType, lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
@@ -228,11 +229,9 @@ class FleetServer {
   }
 
   async #tellNumbers(): Promise<void> {
-    const { metrics, bus } = this.#host;
+    const { metrics } = this.#host;
     const labels = { identity: this.#identity };
-    const { reconnects = 0 } = await bus.info(connection);
-    const help = 'Times that the connection to the broker was made again';
-    await metrics.set('choria_connector_reconnections', reconnects, labels, { type: 'counter', help });
+    await tellConnection(this.#host, connection, labels);
     for (const [name, value] of Object.entries(this.#outcomes.counters))
       await metrics.set(`choria_server_${name}`, value, labels, { type: 'counter', help: countersMean[name as keyof Counters] });
   }

@@ -21,6 +21,7 @@ import {
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
 import { type Credentials, locate, type Role, readCredentials, type SecurityConfig } from './identity.ts';
+import { Tally } from './tally.ts';
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
@@ -62,6 +63,7 @@ export default definePlugin({
   version: '1.0.0',
   create: (host) => {
     const config = host.config as SecurityConfig;
+    const tally = new Tally();
     let trust: TrustStore | undefined;
     const signing = new Map<Role, Signer>();
 
@@ -83,7 +85,7 @@ export default definePlugin({
       methods: {
         'security/identity': ({ role }: { role: Role }) => identity(locate(config, role, process.env)),
         'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
-          results: messages.map(({ payload }) => attempt(() => open(payload, trustStore(), from === 'nodes'))),
+          results: messages.map(({ payload }) => attempt(tally, () => open(payload, trustStore(), from === 'nodes'))),
         }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
         'security/sign': ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
@@ -91,8 +93,11 @@ export default definePlugin({
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
         'security/unseal': ({ messages }: Payloads) => ({
-          results: messages.map(({ payload }) => attempt(() => unseal(payload))),
+          results: messages.map(({ payload }) => attempt(tally, () => unseal(payload))),
         }),
+      },
+      activate: async () => {
+        if (Number(host.config['plugin.choria.stats_port']) > 0) await host.metrics.onCollect(() => tally.tell(host));
       },
     };
   },
@@ -121,12 +126,18 @@ function createTrust(config: SecurityConfig, credentials: Credentials): TrustSto
 }
 
 /** A message that can't be read is a result like any other. */
-function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: false; code: string; reason: string } {
+function attempt<T extends object>(
+  tally: Tally,
+  read: () => T,
+): (T & { ok: true }) | { ok: false; code: string; reason: string } {
   try {
-    return { ok: true, ...read() };
+    const result = read();
+    tally.add();
+    return { ok: true, ...result };
   } catch (error) {
-    if (error instanceof WireError) return { ok: false, code: error.code, reason: error.message };
-    throw error;
+    if (!(error instanceof WireError)) throw error;
+    tally.add(error.code);
+    return { ok: false, code: error.code, reason: error.message };
   }
 }
 

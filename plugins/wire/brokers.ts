@@ -18,6 +18,8 @@ export interface Brokers {
   readonly ordered: boolean;
   /** Name servers that failed. */
   readonly problems: readonly string[];
+  /** Names that DNS was asked for. */
+  readonly asked: number;
 }
 
 /** `host:port` or URLs as client libraries want them. */
@@ -48,10 +50,10 @@ async function find(
   resolve: ResolveSrv | undefined,
 ): Promise<Brokers> {
   if (configured && configured.length > 0)
-    return { urls: brokerUrls(configured), from: 'configuration', ordered: false, problems: [] };
+    return { urls: brokerUrls(configured), from: 'configuration', ordered: false, problems: [], asked: 0 };
   const domain = config['plugin.choria.use_srv'] ? srvDomain(config, environment) : undefined;
-  const { servers, problems } =
-    domain === undefined ? { servers: [], problems: [] } : await lookUpServices(services, domain, resolve);
+  const { servers, problems, asked } =
+    domain === undefined ? { servers: [], problems: [], asked: 0 } : await lookUpServices(services, domain, resolve);
   const urls = servers.map(({ host, port }) => `nats://${host}:${port}`);
-  return { urls, from: urls.length > 0 ? 'DNS' : 'nowhere', ordered: true, problems };
+  return { urls, from: urls.length > 0 ? 'DNS' : 'nowhere', ordered: true, problems, asked };
 }

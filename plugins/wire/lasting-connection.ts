@@ -2,6 +2,7 @@
 
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import type { Brokers } from './brokers.ts';
+import { machineIdentity } from './identity.ts';
 
 /** How often DNS is asked again while no broker can be reached. */
 const askAgainMs = 5_000;
@@ -19,7 +20,12 @@ export interface LastingConnection {
  * Opens it in the background. While no broker can be reached DNS is asked again, since its answers change and it may come up
  * later than this machine.
  */
-export async function openLasting(host: Host, spec: LastingConnection, find: () => Promise<Brokers>): Promise<Brokers> {
+export async function openLasting(host: Host, spec: LastingConnection, look: () => Promise<Brokers>): Promise<Brokers> {
+  const find = async () => {
+    const found = await look();
+    await countLookups(host, found);
+    return found;
+  };
   let current = await find();
   let said = '';
   const open = async () => {
@@ -41,4 +47,14 @@ export async function openLasting(host: Host, spec: LastingConnection, find: () 
       await open();
     });
   return current;
+}
+
+/** Where numbers are kept at all. */
+export async function countLookups(host: Host, { asked }: Brokers): Promise<void> {
+  if (asked === 0 || !host.capabilities.metrics) return;
+  const labels = { identity: machineIdentity(host.config.identity as string | undefined) };
+  await host.metrics.add('choria_dns_srv_lookups', asked, labels, {
+    type: 'counter',
+    help: 'SRV records that DNS was asked for',
+  });
 }

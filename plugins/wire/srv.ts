@@ -27,6 +27,8 @@ export interface LookedUp {
   readonly name?: string;
   readonly servers: readonly { readonly host: string; readonly port: number }[];
   readonly problems: readonly string[];
+  /** Names that were asked for. */
+  readonly asked: number;
 }
 
 /** The domain of SRV records: of the environment, as configured, or that which this machine is in. None if it is in none. */
@@ -44,20 +46,20 @@ export async function lookUpServices(
   random: () => number = Math.random,
 ): Promise<LookedUp> {
   const problems: string[] = [];
-  for (const service of services) {
+  for (const [index, service] of services.entries()) {
     const name = `${service}.${domain}`;
     try {
       const servers = inOrder(await resolve(name), random).map((record) => ({
         host: record.name.replace(/\.$/, ''),
         port: record.port,
       }));
-      if (servers.length > 0) return { name, servers, problems };
+      if (servers.length > 0) return { name, servers, problems, asked: index + 1 };
     } catch (error) {
       const { code = 'EUNKNOWN', message } = error as NodeJS.ErrnoException;
       if (code !== 'ENOTFOUND' && code !== 'ENODATA') problems.push(message);
     }
   }
-  return { servers: [], problems };
+  return { servers: [], problems, asked: services.length };
 }
 
 /** Lowest priority first; among equals by lot, a heavy one more often before a light one (RFC 2782). */

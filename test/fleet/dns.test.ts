@@ -47,6 +47,7 @@ describe('which brokers there are', () => {
       from: 'DNS',
       ordered: true,
       problems: [],
+      asked: expect.any(Number),
     });
   });
 
@@ -155,8 +156,12 @@ describe('on a real broker', () => {
 
   test('the domain is that of the identity if none is configured', async () => {
     names.records.set(`_x-puppet-mcollective._tcp.lab.${domain}`, [here(fleet.port)]);
-    await fleet.node(`n1.lab.${domain}`, { config: { 'plugin.choria.middleware_hosts': undefined } });
+    const port = await freePort();
+    const config = { 'plugin.choria.middleware_hosts': undefined, 'plugin.choria.stats_port': port };
+    await fleet.node(`n1.lab.${domain}`, { config });
     expect(names.asked).toEqual([`_mcollective-server._tcp.lab.${domain}`, `_x-puppet-mcollective._tcp.lab.${domain}`]);
+    const numbers = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    expect(numbers).toContain(`choria_dns_srv_lookups{identity="n1.lab.${domain}"} 2`);
   });
 
   test('a node that starts before DNS has its brokers finds them when it has', async () => {

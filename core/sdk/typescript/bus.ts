@@ -58,6 +58,14 @@ export interface ConnectionInfo {
   readonly inBytes?: number;
   readonly outBytes?: number;
   readonly reconnects?: number;
+  /** Times that it was tried to make it, until it was there. */
+  readonly attempts?: number;
+  /** What all that took; 0 until it is there. */
+  readonly connectMs?: number;
+  /** Times that it was lost. */
+  readonly losses?: number;
+  /** Errors that the broker told of. */
+  readonly errors?: number;
 }
 
 export interface Bus {
