@@ -177,9 +177,8 @@ class Connection {
     this.#connecting = this.#connect();
     this.#connecting.then(
       (nats) => this.#established(nats),
-      (error: Error) => {
-        if (!this.#closed) this.#log.error({ servers: this.#params.servers }, `cannot connect to the broker: ${error.message}`);
-      },
+      // Whoever waits for it is told.
+      () => undefined,
     );
   }
 

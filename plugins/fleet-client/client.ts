@@ -20,19 +20,9 @@ import {
 } from '../wire/trace.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
 import type { ClientConfig } from './config.ts';
+import { ClientError, checkWait } from './errors.ts';
 
 const connection = 'client';
-
-/** What the configuration of this client does not allow. */
-export class ClientError extends Error {
-  override readonly name = 'ClientError';
-  readonly code: 'UNKNOWN_COLLECTIVE' | 'FEDERATION';
-
-  constructor(code: ClientError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** Subjects that one message to a federation names, as Choria groups them. */
 const targetsPerMessage = 200;
@@ -138,7 +128,11 @@ export class FleetClient {
   }
 
   /** Asks all nodes that a filter fits to show themselves. */
-  ping(options: PingOptions = {}): Promise<PingResult> {
+  async ping(options: PingOptions = {}): Promise<PingResult> {
+    checkWait('a ping', options.timeoutMs);
+    const { expect } = options;
+    if (expect !== undefined && !(Number.isInteger(expect) && expect >= 1))
+      throw new ClientError('OPTIONS', `a ping can not end after ${expect} answers; give a whole number, 1 or more`);
     const id = newRequestId();
     return this.traced(
       id,

@@ -1,7 +1,9 @@
 // Which nodes are meant: everybody who answers a broadcast, or what another source tells, which is a plugin of kind discovery.
 
 import { type Filter, FilterError, withAgent } from '../wire/filter.ts';
+import { isNodeName } from '../wire/printable.ts';
 import { duplicatesOf, type FleetClient } from './client.ts';
+import { checkWait } from './errors.ts';
 import { chooseSource } from './source.ts';
 
 export interface DiscoverOptions {
@@ -48,6 +50,7 @@ export interface Discovered {
 
 /** @throws FilterError for an unknown source or what it can't honour, what the source and the client throw */
 export async function discover(client: FleetClient, options: DiscoverOptions): Promise<Discovered> {
+  checkWait('discovery', options.timeoutMs);
   const begun = performance.now();
   const chosen = chooseSource(options, client.config);
   const found = chosen.source === 'broadcast' ? await broadcast(client, options) : await ask(client, options, chosen);
@@ -113,6 +116,11 @@ async function ask(
     },
     signal,
   )) as { nodes: readonly KnownNode[]; notes?: readonly string[] };
+  const wrong = nodes.find(({ identity }) => !isNodeName(identity));
+  if (wrong)
+    throw new FilterError(
+      `${source} told of ${JSON.stringify(wrong.identity.slice(0, 60))}, which is no name that a node can have`,
+    );
   const known = nodes.some(({ state, seen }) => state !== undefined || seen !== undefined);
   return { names: nodes.map(({ identity }) => identity), ...(known && { known: nodes }), notes };
 }

@@ -1,5 +1,6 @@
 // `facts`: how the values of a fact are spread over the fleet.
 
+import { printable } from '../../wire/printable.ts';
 import { plainTable } from '../../wire/table.ts';
 import { callRpc } from '../request.ts';
 import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, reportNotes, toJson } from './context.ts';
@@ -44,10 +45,10 @@ export async function facts(context: CommandContext): Promise<number> {
     return 0;
   }
   if (options.table) {
-    await context.print(table(rows, options.showNodes === true));
+    await context.print(printable(table(rows, options.showNodes === true)));
     return 0;
   }
-  await context.print(report(fact, rows, options.showNodes === true));
+  await context.print(printable(report(fact, rows, options.showNodes === true)));
   await context.print(
     `\nFinished processing ${statistics.responses} / ${statistics.discovered} hosts in ${spellMs(statistics.requestMs + statistics.discoverMs)}`,
   );

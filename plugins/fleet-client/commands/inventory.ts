@@ -1,7 +1,9 @@
 // `inventory`: what one node is and has, or which collectives there are.
 
+import { isEmptyFilter } from '../../wire/filter.ts';
+import { printable } from '../../wire/printable.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, filterOf, toJson } from './context.ts';
 import { inColumns, prettyJson } from './text.ts';
 
 const agentTimeout = 2;
@@ -24,13 +26,15 @@ export async function inventory(context: CommandContext): Promise<number> {
   if (context.options.collectives) return collectives(context);
   const identity = context.arguments.identity;
   if (typeof identity !== 'string') throw new Error('name a node, or ask for --collectives');
+  if (!isEmptyFilter(filterOf(context.options)))
+    throw new Error(`${identity} is one node whatever a filter says; leave the filter out, or ask for --collectives`);
   const found = await ask<Inventory>(context, identity, 'inventory');
   const statistics = await ask<Statistics>(context, identity, 'daemon_stats');
   if (context.options.json) {
     await context.print(toJson({ identity, inventory: found, statistics }));
     return 0;
   }
-  await context.print(report(identity, found, statistics, context.options.facts !== false));
+  await context.print(printable(report(identity, found, statistics, context.options.facts !== false)));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // The replies as people read them: text as they come, or a table of all.
 
 import type { ActionItem } from '../../wire/ddl.ts';
+import { printable } from '../../wire/printable.ts';
 import { statusLabels } from '../../wire/rpc.ts';
 import { plainTable } from '../../wire/table.ts';
 import { Aggregator } from '../aggregate.ts';
@@ -37,7 +38,7 @@ export function textOutput(sink: Sink, action: ActionItem, options: TextOptions)
       for (const reply of replies) await write(reply);
       for (const { displayAs, lines } of aggregator.results()) {
         const text = lines.length === 0 ? ['No summary received'] : lines;
-        await sink.line([`Summary of ${displayAs}:`, '', ...text.map((line) => `   ${line}`), ''].join('\n'));
+        await sink.line([`Summary of ${displayAs}:`, '', ...text.map((line) => `   ${printable(line)}`), ''].join('\n'));
       }
       await sink.line(footer(statistics, canary, options.verbose));
     },
@@ -65,15 +66,15 @@ function replyText(
 ): string {
   const label = statusLabels[statuscode] ?? 'Unknown Request Status';
   const head = `${sender.padEnd(40)} ${color && label !== '' ? red + label + reset : label}\n`;
-  const raw = verbose ? indent(JSON.stringify(data ?? null, null, 3), '   ') : '';
-  if (statuscode !== 0) return `${head}\n    ${statusmsg}\n${verbose ? `\n${raw}` : ''}`;
+  const raw = verbose ? indent(printable(JSON.stringify(data ?? null, null, 3)), '   ') : '';
+  if (statuscode !== 0) return `${head}\n    ${printable(statusmsg)}\n${verbose ? `\n${raw}` : ''}`;
   if (verbose) return `${head}\n${raw}`;
   const values = typeof data === 'object' && data !== null ? (data as Readonly<Record<string, unknown>>) : {};
   const named = [...new Set([...Object.keys(action.output), ...Object.keys(values)])]
     .sort()
     .map((key) => [action.output[key]?.display_as ?? key, values[key]] as const);
   const width = named.reduce((widest, [name]) => Math.max(widest, name.length), 0);
-  const lines = named.map(([name, value]) => `   ${name.padStart(width)}: ${manyLines(value, ' '.repeat(width + 5))}`);
+  const lines = named.map(([name, value]) => `   ${printable(name).padStart(width)}: ${manyLines(value, ' '.repeat(width + 5))}`);
   return `${head}\n${lines.join('\n')}\n`;
 }
 
@@ -124,12 +125,12 @@ function listed(names: readonly string[], all: boolean): string {
 
 function manyLines(value: unknown, margin: string): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'object' ? prettyJson(value, margin) : String(value);
+  return printable(typeof value === 'object' ? prettyJson(value, margin) : String(value));
 }
 
 function oneLine(value: unknown): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return printable(typeof value === 'object' ? JSON.stringify(value) : String(value));
 }
 
 function indent(text: string, margin: string): string {
