@@ -292,6 +292,16 @@ describe('discovery', () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(600);
   });
 
+  test('passes over answers whose sender no node can be called', async () => {
+    await crowd([
+      ['\u001b[31mred.test', 0],
+      ['two words', 0],
+      ['n.*', 0],
+      ['good.test', 50],
+    ]);
+    expect((await find(10_000)).nodes).toEqual(['good.test']);
+  });
+
   test('hears 20,000 nodes that answer at once, and tells of two with one name', async () => {
     const many = Array.from({ length: 20_000 }, (_, index) => [`n${index}.test`, 0] as const);
     await crowd([...many, ['n7.test', 0]]);
