@@ -123,6 +123,13 @@ describe('find', () => {
     });
   });
 
+  test('tells whoever found nobody which words of an expression only some nodes know', async () => {
+    const hint = 'only nodes with a data plugin withh can fit the expression of -S\n';
+    expect(await muster('find', '-S', 'withh("red")')).toEqual({ code: 0, out: '', err: hint });
+    expect((await muster('req', 'rpcutil', 'ping', '-S', 'withh("red")')).err).toContain(hint);
+    expect((await muster('find', '-S', 'with("green")')).err).toBe('');
+  });
+
   test('does not wait for no time at all', async () => {
     const { code, err } = await muster('find', '--discovery-timeout', '0');
     expect([code, err]).toEqual([1, expect.stringContaining('discovery can not be given 0 s')]);

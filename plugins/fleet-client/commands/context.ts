@@ -1,7 +1,7 @@
 // What every command is given: the client, its flags, the terminal.
 
 import type { Call, Host, TerminalInfo } from '../../../core/sdk/typescript/index.ts';
-import { compileCompound } from '../../wire/compound.ts';
+import { compileCompound, compoundNames } from '../../wire/compound.ts';
 import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
 import { type FleetClient, splitNames } from '../client.ts';
 import type { Discovered, DiscoverOptions } from '../discovery.ts';
@@ -69,6 +69,17 @@ function checkExpression(source: string): void {
   } catch (error) {
     throw new FilterError(`the expression of -S can not be used: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** A word that is misspelt selects nobody, so whoever found nobody is told which words not every node has. */
+export async function reportNobody({ options, tell }: CommandContext): Promise<void> {
+  if (typeof options.select !== 'string') return;
+  const everywhere = compoundNames([]);
+  const names = [...compileCompound(options.select, []).names].filter((name) => !everywhere.has(name)).sort();
+  if (names.length > 0)
+    await tell(
+      `only nodes with ${names.length === 1 ? 'a data plugin' : 'data plugins'} ${names.join(', ')} can fit the expression of -S`,
+    );
 }
 
 /** The collective of -T; none if it was not given. */

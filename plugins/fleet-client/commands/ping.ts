@@ -1,7 +1,7 @@
 // `ping`: who answers, and how fast.
 
 import { drawChart } from '../chart.ts';
-import { type CommandContext, collectiveOf, filterOf, reportDuplicates, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, filterOf, reportDuplicates, reportNobody, toJson } from './context.ts';
 import { Sink } from './sink.ts';
 import { spellMs } from './text.ts';
 
@@ -45,6 +45,7 @@ export async function ping(context: CommandContext): Promise<number> {
   }
   if (answers.length === 0) {
     await context.tell('no node answered');
+    await reportNobody(context);
     return 1;
   }
   const { replies, max_ms, min_ms, avg_ms, overhead_ms } = statistics;

@@ -5,10 +5,18 @@ import { convertInput } from '../../wire/ddl-input.ts';
 import type { CanaryVerdict } from '../canary.ts';
 import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
-import type { NodeReply, RequestStatistics, RpcOptions } from '../options.ts';
+import { type NodeReply, RequestError, type RequestStatistics, type RpcOptions } from '../options.ts';
 import { callRpc } from '../request.ts';
 import { chooseSource } from '../source.ts';
-import { type CommandContext, type CommandOptions, collectiveOf, discoveryOf, reportDuplicates, reportNotes } from './context.ts';
+import {
+  type CommandContext,
+  type CommandOptions,
+  collectiveOf,
+  discoveryOf,
+  reportDuplicates,
+  reportNobody,
+  reportNotes,
+} from './context.ts';
 import type { Output } from './output.ts';
 import { createProgress } from './progress.ts';
 import { jsonLinesOutput, jsonOutput, sendersOutput } from './req-json.ts';
@@ -63,7 +71,12 @@ async function run(context: CommandContext): Promise<number> {
         progress.advance();
         return chosen ? output.reply?.(reply, message) : undefined;
       },
-    }).finally(() => sink.flush().finally(() => progress.stop()));
+    })
+      .catch(async (error: unknown) => {
+        if (error instanceof RequestError && error.code === 'NO_TARGETS') await reportNobody(context);
+        throw error;
+      })
+      .finally(() => sink.flush().finally(() => progress.stop()));
     await reportDuplicates(context, statistics.duplicates);
     if (filterFailures.count > 0)
       await context.tell(`warning: the reply filter failed for ${filterFailures.count} replies: ${filterFailures.reason}`);
