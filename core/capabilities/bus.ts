@@ -20,6 +20,7 @@ import { Subscription } from './subscription.ts';
 interface OpenParams {
   readonly connection: string;
   readonly servers: readonly string[];
+  readonly keepOrder?: boolean;
   readonly wait?: boolean;
   readonly name?: string;
   readonly inboxPrefix?: string;
@@ -143,6 +144,8 @@ interface Subscribed {
   readonly params: SubscribeParams;
   readonly subscription: Subscription;
   nats: NatsSubscription | undefined;
+  /** Of the connection that it is at: another takes it over when a connection is changed. */
+  holder: Set<Subscribed>;
 }
 
 /** One named connection: made in the background and for ever, remade by the client library, with what was subscribed. */
@@ -157,7 +160,8 @@ class Connection {
   #closed = false;
   #lost = false;
   readonly #ending = new AbortController();
-  #reconnects = 0;
+  readonly #counters = { reconnects: 0, attempts: 0, losses: 0, errors: 0 };
+  #connectMs = 0;
 
   constructor(params: OpenParams, contents: string, log: HostLog) {
     this.#params = params;
@@ -173,9 +177,8 @@ class Connection {
     this.#connecting = this.#connect();
     this.#connecting.then(
       (nats) => this.#established(nats),
-      (error: Error) => {
-        if (!this.#closed) this.#log.error({ servers: this.#params.servers }, `cannot connect to the broker: ${error.message}`);
-      },
+      // Whoever waits for it is told.
+      () => undefined,
     );
   }
 
@@ -183,9 +186,13 @@ class Connection {
   async #connect(): Promise<NatsConnection> {
     let said = '';
     let saidAt = 0;
+    const begun = performance.now();
     for (;;) {
+      this.#counters.attempts += 1;
       try {
-        return await connect(this.#options());
+        const nats = await connect(this.#options());
+        this.#connectMs = performance.now() - begun;
+        return nats;
       } catch (error) {
         const { message } = error as Error;
         if (this.#params.wait !== false || this.#closed) throw error;
@@ -215,9 +222,14 @@ class Connection {
     }
   }
 
-  /** Moves the subscriptions of the connection that this one replaces, then ends that one. */
+  /** Moves what the connection that this one replaces has subscribed and not yet published, then ends that one. */
   async takeOver(before: Connection): Promise<void> {
-    for (const entry of before.#subscribed) this.#add({ ...entry, nats: undefined });
+    for (const entry of before.#subscribed) {
+      entry.nats = undefined;
+      this.#add(entry);
+    }
+    before.#subscribed.clear();
+    for (const params of before.#early.splice(0)) this.publish(params);
     await before.close();
   }
 
@@ -245,10 +257,10 @@ class Connection {
   }
 
   subscribe(params: SubscribeParams, subscription: Subscription): () => Promise<void> {
-    const entry: Subscribed = { params, subscription, nats: undefined };
+    const entry: Subscribed = { params, subscription, nats: undefined, holder: this.#subscribed };
     this.#add(entry);
     return async () => {
-      this.#subscribed.delete(entry);
+      entry.holder.delete(entry);
       entry.nats?.unsubscribe();
       await subscription.close();
     };
@@ -267,7 +279,8 @@ class Connection {
       outMessages: stats?.outMsgs ?? 0,
       inBytes: stats?.inBytes ?? 0,
       outBytes: stats?.outBytes ?? 0,
-      reconnects: this.#reconnects,
+      ...this.#counters,
+      connectMs: this.#connectMs,
     };
   }
 
@@ -282,7 +295,8 @@ class Connection {
   }
 
   #add(entry: Subscribed): void {
-    this.#subscribed.add(entry);
+    entry.holder = this.#subscribed;
+    entry.holder.add(entry);
     if (this.#nats) this.#attach(entry, this.#nats);
   }
 
@@ -312,20 +326,25 @@ class Connection {
   async #followStatus(nats: NatsConnection): Promise<void> {
     for await (const status of nats.status()) {
       if (status.type === 'reconnect') {
-        this.#reconnects += 1;
+        this.#counters.reconnects += 1;
         this.#lost = false;
         this.#log.info({ server: status.server }, 'connected to the broker again');
       } else if (status.type === 'disconnect') {
         this.#lost = true;
+        this.#counters.losses += 1;
         this.#log.warn({ server: status.server }, 'the connection to the broker was lost; connecting again');
-      } else if (status.type === 'error') this.#log.error({}, `the broker says: ${status.error.message}`);
+      } else if (status.type === 'error') {
+        this.#counters.errors += 1;
+        this.#log.error({}, `the broker says: ${status.error.message}`);
+      }
     }
   }
 
   #options(): ConnectionOptions {
-    const { servers, name, inboxPrefix, tls, user, password, token, pingIntervalMs, connectTimeoutMs } = this.#params;
+    const { servers, keepOrder, name, inboxPrefix, tls, user, password, token, pingIntervalMs, connectTimeoutMs } = this.#params;
     return {
       servers: [...servers],
+      ...(keepOrder && { noRandomize: true }),
       ...(name !== undefined && { name }),
       ...(inboxPrefix !== undefined && { inboxPrefix }),
       ...(user !== undefined && { user }),

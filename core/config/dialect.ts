@@ -64,12 +64,14 @@ export function readConfigFile(
 
 /** Entries given in code, as a file of their own. */
 export function entriesFrom(values: Readonly<Record<string, unknown>>, origin: string): Entry[] {
-  return Object.entries(values).map(([key, value], index) => ({
-    key,
-    value: Array.isArray(value) ? value.join(',') : String(value),
-    file: origin,
-    line: index + 1,
-  }));
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value], index) => ({
+      key,
+      value: Array.isArray(value) ? value.join(',') : String(value),
+      file: origin,
+      line: index + 1,
+    }));
 }
 
 function read(file: string, prefix = ''): Entry[] {

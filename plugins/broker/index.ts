@@ -112,6 +112,13 @@ class Broker {
     if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
     const password = config['plugin.choria.network.system.password'];
     const clusterPort = config['plugin.choria.network.peer_port'];
+    const links = readLinks(config as unknown as Readonly<Record<string, unknown>>, tls);
+    const peers = clusterPort === 0 ? [] : (config['plugin.choria.network.peers'] ?? []);
+    if (links.gateways && store !== undefined && peers.length === 0)
+      throw new PluginError(
+        'UNAVAILABLE',
+        'a single broker can not keep streams beside gateways; join by leaf nodes (plugin.choria.network.leafnode_port), or leave out plugin.choria.network.stream.store',
+      );
     return {
       name: machineIdentity(config.identity),
       listen: config['plugin.choria.network.listen_address'],
@@ -126,11 +133,11 @@ class Broker {
           ? undefined
           : {
               port: clusterPort,
-              peers: config['plugin.choria.network.peers'] ?? [],
+              peers,
               user: config['plugin.choria.network.peer_user'],
               password: config['plugin.choria.network.peer_password'],
             },
-      links: readLinks(this.#host.config, tls),
+      links,
     };
   }
 

@@ -1,22 +1,18 @@
 // Nodes from PuppetDB, asked over HTTPS with the client's certificates.
 
-import { resolveSrv } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { hostname } from 'node:os';
 import { type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import { lookUpServices, type ResolveSrv, type SrvConfig, srvDomain } from '../wire/srv.ts';
 import { pqlOf } from './pql.ts';
 import { type DiscoverParams, DiscoveryError, type Found, refuseOtherOptions } from './request.ts';
 
 const maxAnswerBytes = 256 * 1024 * 1024;
 const defaultHost = 'puppet';
 
-interface Config {
-  readonly identity?: string;
+interface Config extends SrvConfig {
   readonly 'plugin.choria.puppetdb_host'?: string;
   readonly 'plugin.choria.puppetdb_port': number;
-  readonly 'plugin.choria.use_srv': boolean;
-  readonly 'plugin.choria.srv_domain'?: string;
 }
 
 interface Address {
@@ -41,7 +37,7 @@ export default definePlugin({
         if (known) return { nodes: known.map((identity) => ({ identity })) };
         const query = pqlOf(params.filter, params.collective);
         const config = host.config as unknown as Config;
-        const address = await addressOf(config, domainOf(config, process.env), resolveSrv);
+        const address = await addressOf(config, srvDomain(config, process.env));
         const { tls } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'client' }, { for: call })) as {
           tls: Tls;
         };
@@ -58,28 +54,15 @@ function namesOnly({ filter: { identity, fact, cf_class, compound } }: DiscoverP
 }
 
 /** The configured server; else the first that DNS names; else `puppet`. */
-export async function addressOf(
-  config: Config,
-  domain: string | undefined,
-  resolve: (name: string) => Promise<readonly { name: string; port: number; priority: number; weight: number }[]>,
-): Promise<Address> {
+export async function addressOf(config: Config, domain: string | undefined, resolve?: ResolveSrv): Promise<Address> {
   const port = config['plugin.choria.puppetdb_port'];
   const host = config['plugin.choria.puppetdb_host'];
   if (host) return { host, port };
-  if (config['plugin.choria.use_srv'] && domain !== undefined)
-    for (const service of ['_x-puppet-db._tcp', '_x-puppet._tcp']) {
-      const found = await resolve(`${service}.${domain}`).catch(() => []);
-      const [first] = [...found].sort((a, b) => a.priority - b.priority || b.weight - a.weight);
-      // What serves Puppet serves PuppetDB at another port.
-      if (first) return { host: first.name, port: service.includes('-db') ? first.port : port };
-    }
-  return { host: defaultHost, port };
-}
-
-function domainOf(config: Config, environment: NodeJS.ProcessEnv): string | undefined {
-  const configured = environment.CHORIA_SRV_DOMAIN || config['plugin.choria.srv_domain'];
-  if (configured) return configured;
-  return /^[^.]+\.(.+)$/.exec(config.identity ?? hostname())?.[1];
+  if (!config['plugin.choria.use_srv'] || domain === undefined) return { host: defaultHost, port };
+  const { name = '', servers } = await lookUpServices(['_x-puppet-db._tcp', '_x-puppet._tcp'], domain, resolve);
+  const [first] = servers;
+  // What serves Puppet serves PuppetDB at another port.
+  return first ? { host: first.host, port: name.includes('-db') ? first.port : port } : { host: defaultHost, port };
 }
 
 function ask({ host, port }: Address, query: string, tls: Tls, timeoutMs: number, signal: AbortSignal): Promise<string> {

@@ -1,7 +1,9 @@
 // The federation broker: connected to the federation and to a member network, it passes requests one way and replies the other.
 
 import { type BusMessage, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type BrokerConfig, type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
+import { openLasting } from '../wire/lasting-connection.ts';
 import { federationSubject, fitsSubject } from '../wire/subjects.ts';
 import { type Forwarded, forwardReply, forwardRequest, RefusedError } from './route.ts';
 
@@ -10,10 +12,8 @@ const workers = 10;
 /** How often it is looked which servers the connections have; hops name them. */
 const lookMs = 1_000;
 
-interface Config {
+interface Config extends BrokerConfig {
   readonly 'plugin.choria.federation.cluster': string;
-  readonly 'plugin.choria.federation_middleware_hosts'?: readonly string[];
-  readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.nats.user'?: string;
@@ -29,6 +29,9 @@ interface Tally {
   received: number;
   published: number;
   errors: number;
+  /** What passing on took, and how often. */
+  seconds: number;
+  timed: number;
 }
 
 /** What comes from a side. */
@@ -63,12 +66,11 @@ class FederationBroker {
   }
 
   async start(): Promise<void> {
-    const { 'plugin.choria.federation_middleware_hosts': federation = [], 'plugin.choria.middleware_hosts': member } =
-      this.#config;
-    if (federation.length === 0)
+    const federation = await findFederationBrokers(this.#config, process.env);
+    if (federation.urls.length === 0)
       throw new PluginError(
         'UNAVAILABLE',
-        'a federation broker needs the brokers of the federation; set plugin.choria.federation_middleware_hosts',
+        `a federation broker needs the brokers of the federation; set plugin.choria.federation_middleware_hosts, or SRV records ${federationServices.join(' or ')}${federation.problems.map((problem) => ` (${problem})`).join('')}`,
       );
     if (!fitsSubject(this.#network) || this.#network.includes('.'))
       throw new PluginError(
@@ -79,13 +81,13 @@ class FederationBroker {
       role: 'server',
     })) as { identity: string; certname: string; tls: object };
     this.#identity = identity;
-    await this.#connect('federation', federation, certname, tls);
-    await this.#connect('collective', member, certname, tls);
+    await this.#connect('federation', () => findFederationBrokers(this.#config, process.env), certname, tls);
+    await this.#connect('collective', () => findBrokers(this.#config, process.env), certname, tls);
     for (const side of ['federation', 'collective'] as const)
       for (let worker = 0; worker < workers; worker += 1) await this.#listen(side, worker);
     await this.#host.timers.set({ id: 'servers', afterMs: 0, everyMs: lookMs }, () => this.#lookAtServers());
     if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers());
-    this.#host.log.info(`federation broker of ${this.#network} passes on what comes from ${federation.join(', ')}`);
+    this.#host.log.info(`federation broker of ${this.#network} passes on what comes from ${federation.urls.join(', ')}`);
   }
 
   status(): { healthy: boolean; summary: string; details: object } {
@@ -110,6 +112,8 @@ class FederationBroker {
 
   async #tellNumbers(): Promise<void> {
     const { metrics } = this.#host;
+    for (const side of ['federation', 'collective'] as const)
+      await tellConnection(this.#host, side, { identity: this.#identity, connected_to: side });
     for (const tally of this.#tallies) {
       const labels = {
         name: stages[tally.side],
@@ -118,36 +122,31 @@ class FederationBroker {
         cluster: this.#network,
         identity: this.#identity,
       };
-      await metrics.set('choria_federation_received_msgs', tally.received, labels, {
-        type: 'counter',
-        help: 'Messages that came',
-      });
-      await metrics.set('choria_federation_published_msgs', tally.published, labels, {
-        type: 'counter',
-        help: 'Messages that were passed on',
-      });
-      await metrics.set('choria_federation_errors', tally.errors, labels, {
-        type: 'counter',
-        help: 'Messages that were refused or could not be passed on',
-      });
+      const set = (name: string, value: number, help: string) =>
+        metrics.set(`choria_federation_${name}`, value, labels, { type: 'counter', help });
+      await set('received_msgs', tally.received, 'Messages that came');
+      await set('published_msgs', tally.published, 'Messages that were passed on');
+      await set('errors', tally.errors, 'Messages that were refused or could not be passed on');
+      // The two series of a summary, which Choria has without quantiles.
+      await set('time_sum', tally.seconds, 'Seconds that passing on took');
+      await set('time_count', tally.timed, 'Messages whose passing on took that time');
     }
   }
 
-  async #connect(connection: Side, hosts: readonly string[], certname: string, tls: object): Promise<void> {
+  async #connect(connection: Side, find: () => Promise<Brokers>, certname: string, tls: object): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers: brokerUrls(hosts),
-      wait: false,
       name: certname,
       tls,
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    await openLasting(this.#host, spec, find);
   }
 
   async #listen(side: Side, worker: number): Promise<void> {
-    const tally: Tally = { worker, side, received: 0, published: 0, errors: 0 };
+    const tally: Tally = { worker, side, received: 0, published: 0, errors: 0, seconds: 0, timed: 0 };
     this.#tallies.push(tally);
     const spec = {
       connection: side,
@@ -158,7 +157,14 @@ class FederationBroker {
     await this.#host.bus.subscribe(spec, (message: BusMessage) => this.#pass(message, tally));
   }
 
-  async #pass({ payload }: BusMessage, tally: Tally): Promise<void> {
+  async #pass(message: BusMessage, tally: Tally): Promise<void> {
+    const begun = performance.now();
+    await this.#passOn(message, tally);
+    tally.seconds += (performance.now() - begun) / 1000;
+    tally.timed += 1;
+  }
+
+  async #passOn({ payload }: BusMessage, tally: Tally): Promise<void> {
     const { side, worker } = tally;
     tally.received += 1;
     const stage = stages[side];

@@ -2,27 +2,27 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Host, type Params, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type Brokers, federationServices, findBrokers, findFederationBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
 import { emptyFilter, type Filter, FilterError, maxFilterCharacters, weighFilter } from '../wire/filter.ts';
+import { countLookups } from '../wire/lasting-connection.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
-import { clientSpanOf, type Span, spanTime, traceIdOf } from '../wire/trace.ts';
+import {
+  clientSpanOf,
+  readTraceparent,
+  type Span,
+  spanTime,
+  type TraceContext,
+  traceIdOf,
+  traceparentText,
+} from '../wire/trace.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
 import type { ClientConfig } from './config.ts';
+import { ClientError, checkWait } from './errors.ts';
 
 const connection = 'client';
-
-/** What the configuration of this client does not allow. */
-export class ClientError extends Error {
-  override readonly name = 'ClientError';
-  readonly code: 'UNKNOWN_COLLECTIVE' | 'FEDERATION';
-
-  constructor(code: ClientError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** Subjects that one message to a federation names, as Choria groups them. */
 const targetsPerMessage = 200;
@@ -87,6 +87,8 @@ export const clientNeeds = {
 export interface FleetClientOptions {
   /** Member networks to reach through a federation, over CHORIA_FED_COLLECTIVE and `plugin.choria.federation.collectives`. */
   readonly federations?: readonly string[];
+  /** The span that requests are made in, as W3C's `traceparent`. Without one, each request is a trace of its own. */
+  readonly traceparent?: string;
 }
 
 /** Needs what `clientNeeds` lists. */
@@ -95,12 +97,14 @@ export class FleetClient {
   /** Member networks that every request goes to; without any, it goes to the brokers of this network. */
   readonly federations: readonly string[];
   readonly #host: Host;
+  readonly #context: TraceContext | undefined;
   readonly #counters = { requests: 0, replies: 0 };
   #opening: Promise<Who> | undefined;
 
   constructor(host: Host, options: FleetClientOptions = {}) {
     this.#host = host;
     this.config = host.config as unknown as ClientConfig;
+    this.#context = readTraceparent(options.traceparent);
     this.federations = options.federations ?? configuredFederations(this.config, process.env.CHORIA_FED_COLLECTIVE);
   }
 
@@ -131,7 +135,11 @@ export class FleetClient {
   }
 
   /** Asks all nodes that a filter fits to show themselves. */
-  ping(options: PingOptions = {}): Promise<PingResult> {
+  async ping(options: PingOptions = {}): Promise<PingResult> {
+    checkWait('a ping', options.timeoutMs);
+    const { expect } = options;
+    if (expect !== undefined && !(Number.isInteger(expect) && expect >= 1))
+      throw new ClientError('OPTIONS', `a ping can not end after ${expect} answers; give a whole number, 1 or more`);
     const id = newRequestId();
     return this.traced(
       id,
@@ -199,12 +207,13 @@ export class FleetClient {
 
   /** Does the work of one request, and records it as a span where traces are followed; nodes hang theirs below it. */
   async traced<T>(id: string, name: string, work: () => Promise<T>, about: (result: T) => Span['attributes']): Promise<T> {
-    if (this.config['plugin.muster.otlp_endpoint'] === undefined) return work();
+    if (!this.#records) return work();
     const start = spanTime();
     const record = async (attributes: Span['attributes'], message?: string) => {
       const span: Span = {
-        trace: traceIdOf(id),
+        trace: this.#context?.trace ?? traceIdOf(id),
         span: clientSpanOf(id),
+        ...(this.#context && { parent: this.#context.parent }),
         name,
         role: 'client',
         start,
@@ -227,6 +236,16 @@ export class FleetClient {
     }
   }
 
+  get #records(): boolean {
+    return this.config['plugin.muster.otlp_endpoint'] !== undefined && this.#context?.sampled !== false;
+  }
+
+  /** What nodes hang their spans below, where that is not to be derived from the id. */
+  #traceparent(id: string): string | undefined {
+    if (!this.#context) return undefined;
+    return traceparentText({ ...this.#context, ...(this.#records && { parent: clientSpanOf(id) }) });
+  }
+
   /** Signs a request. @throws FilterError for a filter that no node would look at */
   async seal({ id, agent, collective, filter, body, replyTo, ttl }: Outgoing): Promise<Uint8Array> {
     const weight = weighFilter(filter);
@@ -235,7 +254,18 @@ export class FleetClient {
         `the filter has ${weight} characters, and nodes look at ${maxFilterCharacters} at most; find the nodes in another way, such as with --nodes FILE`,
       );
     const { identity } = await this.open();
-    const request = { id, agent, collective, ttl, filter, body, replyTo, sender: identity };
+    const traceparent = this.#traceparent(id);
+    const request = {
+      id,
+      agent,
+      collective,
+      ttl,
+      filter,
+      body,
+      replyTo,
+      sender: identity,
+      ...(traceparent !== undefined && { traceparent }),
+    };
     const { messages } = (await this.#host.plugins.call('security', 'x509', 'security/sign', { requests: [request] })) as {
       messages: { payload: Uint8Array }[];
     };
@@ -294,49 +324,66 @@ export class FleetClient {
   }
 
   async #connect(): Promise<Who> {
-    const servers = brokerUrls(this.#brokers());
+    const brokers = await this.#brokers();
+    await countLookups(this.#host, brokers);
     const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
       role: 'client',
     })) as Who & { tls: object };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers,
+      servers: brokers.urls,
+      keepOrder: brokers.ordered,
       name: who.callerid,
       tls,
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    try {
+      await this.#host.bus.open(spec);
+    } catch (error) {
+      throw withReason(error as Error, brokers);
+    }
     if (this.config['plugin.choria.stats_port'] > 0 && this.#host.capabilities.metrics)
       await this.#host.metrics.onCollect(() => this.#tellNumbers(who.identity));
     return who;
   }
 
   async #tellNumbers(identity: string): Promise<void> {
-    const { metrics, bus } = this.#host;
-    const { reconnects = 0 } = await bus.info(connection);
+    const { metrics } = this.#host;
     const set = (name: string, value: number, help: string) => metrics.set(name, value, { identity }, { type: 'counter', help });
-    await set('choria_connector_reconnections', reconnects, 'Times that the connection to the broker was made again');
+    await tellConnection(this.#host, connection, { identity });
     await set('muster_client_requests_total', this.#counters.requests, 'Requests that were sent');
     await set('muster_client_replies_total', this.#counters.replies, 'Replies that belong to a request');
   }
 
   /** A client of a federation meets the federation's brokers only. @throws ClientError `FEDERATION` */
-  #brokers(): readonly string[] {
-    if (this.federations.length === 0) return this.config['plugin.choria.middleware_hosts'];
+  async #brokers(): Promise<Brokers> {
+    if (this.federations.length === 0) return findBrokers(this.config, process.env);
     const wrong = this.federations.find((name) => !fitsSubject(name) || name.includes('.'));
     if (wrong !== undefined)
       throw new ClientError(
         'FEDERATION',
         `'${wrong}' is no name of a member network of a federation; names have no dots and spaces`,
       );
-    const brokers = this.config['plugin.choria.federation_middleware_hosts'] ?? [];
-    if (brokers.length > 0) return brokers;
+    const brokers = await findFederationBrokers(this.config, process.env);
+    if (brokers.urls.length > 0) return brokers;
     throw new ClientError(
       'FEDERATION',
-      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts`,
+      `to reach ${this.federations.join(', ')} this client needs the brokers of the federation; set plugin.choria.federation_middleware_hosts, or SRV records ${federationServices.join(' or ')}${toldProblems(brokers)}`,
     );
   }
+}
+
+/** Whoever has configured no broker should hear where others were looked for. */
+function withReason(error: Error, brokers: Brokers): Error {
+  if (brokers.from !== 'nowhere') return error;
+  const message = `${error.message}; plugin.choria.middleware_hosts is not set and DNS names no brokers${toldProblems(brokers)}`;
+  return new PluginError('UNAVAILABLE', message, { cause: error });
+}
+
+function toldProblems({ problems }: Brokers): string {
+  return problems.length > 0 ? ` (${problems.join('; ')})` : '';
 }
 
 /** The names in the environment, else those of the configuration. */

@@ -3,6 +3,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { type BusMessage, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { isNodeName } from '../wire/subjects.ts';
 
 /** A reply that belongs to the request and whose hash is right. */
 export interface Received {
@@ -184,6 +185,8 @@ export class Collector {
       if (!result) throw new PluginError('CONTRACT', `the security plugin opened ${results.length} of ${batch.length} replies`);
       if (!result.ok) this.#refuse(result.reason);
       else if (result.reply.id !== id) this.#refuse(`it answers the request ${result.reply.id}`);
+      else if (!isNodeName(result.reply.sender))
+        this.#refuse(`its sender ${JSON.stringify(result.reply.sender.slice(0, 60))} is no name that a node can have`);
       else {
         const taken = onReply(result.reply, at);
         if (taken) await taken;

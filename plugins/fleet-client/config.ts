@@ -1,6 +1,8 @@
 // The configuration of a client, as the manifest types it.
 
-export interface ClientConfig {
+import type { BrokerConfig } from '../wire/brokers.ts';
+
+export interface ClientConfig extends BrokerConfig {
   readonly collectives: readonly string[];
   readonly main_collective?: string;
   readonly ttl: number;
@@ -12,7 +14,6 @@ export interface ClientConfig {
   /** `key=value` each. */
   readonly default_discovery_options?: readonly string[];
   readonly rpclimitmethod: 'first' | 'random';
-  readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.discovery.broadcast.windowed_timeout': boolean;
   /** Milliseconds. */
@@ -21,7 +22,6 @@ export interface ClientConfig {
   readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.muster.otlp_endpoint'?: string;
   readonly 'plugin.choria.federation.collectives'?: readonly string[];
-  readonly 'plugin.choria.federation_middleware_hosts'?: readonly string[];
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
 }

@@ -4,6 +4,7 @@ import { printable } from '../../core/sdk/typescript/index.ts';
 import { type Filter, FilterError, withAgent } from '../wire/filter.ts';
 import { isNodeName } from '../wire/subjects.ts';
 import { duplicatesOf, type FleetClient } from './client.ts';
+import { checkWait } from './errors.ts';
 import { chooseSource } from './source.ts';
 
 export interface DiscoverOptions {
@@ -52,6 +53,7 @@ const maxShown = 60;
 
 /** @throws FilterError for an unknown source or what it can't honour, what the source and the client throw */
 export async function discover(client: FleetClient, options: DiscoverOptions): Promise<Discovered> {
+  checkWait('discovery', options.timeoutMs);
   const begun = performance.now();
   const chosen = chooseSource(options, client.config);
   const found = chosen.source === 'broadcast' ? await broadcast(client, options) : await ask(client, options, chosen);

@@ -8,6 +8,7 @@ export { clientNeeds, FleetClient, type PingOptions, type PingResult, type Who }
 export { CollectError } from './collector.ts';
 export { findDdl } from './ddls.ts';
 export { type Discovered, type DiscoverOptions, discover, type KnownNode } from './discovery.ts';
+export { ClientError } from './errors.ts';
 export { type NodeReply, RequestError, type RequestStatistics, type RpcOptions, type RpcResult } from './options.ts';
 export { ReplyCall, streamRpc } from './reply-call.ts';
 export { callRpc } from './request.ts';

@@ -2,9 +2,11 @@
 
 import { emptyFilter, isEmptyFilter } from '../wire/filter.ts';
 import type { RpcReply } from '../wire/rpc.ts';
-import type { CanaryOptions, CanaryVerdict } from './canary.ts';
+import { type CanaryOptions, type CanaryVerdict, checkCanary } from './canary.ts';
 import type { Received } from './collector.ts';
 import type { Discovered, DiscoverOptions } from './discovery.ts';
+import { checkWait } from './errors.ts';
+import { countOf } from './limit.ts';
 
 export class RequestError extends Error {
   override readonly name = 'RequestError';
@@ -106,7 +108,8 @@ export interface RpcResult {
 }
 
 /** What makes no sense together. @throws RequestError `OPTIONS` */
-export function checkOptions({ service, targets, discovery, replyTo, canary, retries = 0, batchSize }: RpcOptions): void {
+export function checkOptions(options: RpcOptions): void {
+  const { service, targets, discovery, replyTo, canary, retries = 0, batchSize, batchSleepMs = 0, limit } = options;
   const refuse = (message: string) => {
     throw new RequestError('OPTIONS', message);
   };
@@ -125,4 +128,9 @@ export function checkOptions({ service, targets, discovery, replyTo, canary, ret
     refuse(`a batch can not have ${batchSize} nodes; give a whole number, 1 or more`);
   if (!(Number.isInteger(retries) && retries >= 0))
     refuse(`nodes can not be asked again ${retries} times; give a whole number, 0 or more`);
+  if (!(batchSleepMs >= 0)) refuse(`there can be no pause of ${batchSleepMs / 1000} s between groups; give 0 or more`);
+  checkWait('replies', options.timeoutMs);
+  // Of how many it is a share is known later, and whether it is one now.
+  if (limit !== undefined) countOf(limit, 1, 'limit');
+  if (canary) checkCanary(canary);
 }

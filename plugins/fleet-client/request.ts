@@ -33,9 +33,10 @@ const defaultBatchSleepMs = 1_000;
  */
 export async function callRpc(client: FleetClient, options: RpcOptions): Promise<RpcResult> {
   checkOptions(options);
+  const choose = replyFilterOf(options.replyFilter);
   const { callerid } = await client.open();
   const found = await findTargets(client, options);
-  return new Request(client, options, found, callerid).run();
+  return new Request(client, options, choose, found, callerid).run();
 }
 
 /** @throws RequestError `OPTIONS` */
@@ -94,11 +95,11 @@ class Request {
   #awaitedOk = 0;
   #groups = 0;
 
-  constructor(client: FleetClient, options: RpcOptions, found: Found, callerid: string) {
+  constructor(client: FleetClient, options: RpcOptions, choose: ReplyFilter, found: Found, callerid: string) {
     this.#client = client;
     this.#options = options;
     this.#found = found;
-    this.#choose = replyFilterOf(options.replyFilter);
+    this.#choose = choose;
     this.#collective = client.collective(options.collective);
     this.#replyTo = options.replyTo ?? replySubject(client.mainCollective, callerid, this.#id);
     this.#tally = new Tally(options.service);

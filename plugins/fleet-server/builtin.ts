@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type AnnouncedPlugin, type Call, type Host, type HostInfo, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
 import { DdlError, readDdl } from '../wire/ddl.ts';
 import { lookup } from '../wire/facts.ts';
 import type { NodeFiles } from '../wire/node-files.ts';
 import type { NodeDocument } from '../wire/registration.ts';
 import { type RpcReply, statusCodes } from '../wire/rpc.ts';
+import { srvDomain } from '../wire/srv.ts';
 import type { AgentList } from './agents.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
 import type { DataSources } from './data-sources.ts';
@@ -109,7 +109,7 @@ const rpcutil: Readonly<Record<string, Action>> = {
 };
 
 const choriaUtil: Readonly<Record<string, Action>> = {
-  info: async (_input, { host, config, info }) => {
+  info: async (_input, { host, config, info, identity }) => {
     const connection = await host.bus.info('node');
     return {
       security: 'choria',
@@ -117,7 +117,7 @@ const choriaUtil: Readonly<Record<string, Action>> = {
       client_version: info.version,
       client_flavour: `muster nats.js ${info.node ?? ''}`.trim(),
       client_options: {
-        servers: brokerUrls(config['plugin.choria.middleware_hosts']),
+        servers: connection.servers ?? [],
         name: connection.name ?? '',
         secure: true,
         allow_reconnect: true,
@@ -133,9 +133,9 @@ const choriaUtil: Readonly<Record<string, Action>> = {
       connected_server: connection.server ?? '',
       facter_domain: '',
       facter_command: '',
-      srv_domain: config['plugin.choria.srv_domain'] ?? '',
-      using_srv: false,
-      middleware_servers: brokerUrls(config['plugin.choria.middleware_hosts']),
+      srv_domain: srvDomain({ ...config, identity }, process.env) ?? '',
+      using_srv: config['plugin.choria.use_srv'],
+      middleware_servers: connection.servers ?? [],
       path: process.env.PATH ?? '',
       choria_version: `muster ${info.version}`,
       secure_protocol: true,

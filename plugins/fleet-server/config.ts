@@ -1,7 +1,8 @@
 // The configuration of a node, as the manifest types it.
 
-export interface NodeConfig {
-  readonly identity?: string;
+import type { BrokerConfig } from '../wire/brokers.ts';
+
+export interface NodeConfig extends BrokerConfig {
   readonly collectives: readonly string[];
   readonly main_collective?: string;
   readonly ttl: number;
@@ -10,12 +11,10 @@ export interface NodeConfig {
   readonly rpcauthorization: boolean;
   readonly rpcauthprovider: string;
   readonly rpcaudit: boolean;
-  readonly 'plugin.choria.middleware_hosts': readonly string[];
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
   readonly 'plugin.choria.legacy_lifecycle_format': boolean;
-  readonly 'plugin.choria.srv_domain'?: string;
   readonly 'plugin.choria.stats_port': number;
   readonly 'plugin.muster.otlp_endpoint'?: string;
   readonly 'plugin.choria.status_file_path'?: string;

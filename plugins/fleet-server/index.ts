@@ -3,8 +3,10 @@
 
 import { join } from 'node:path';
 import { type BusMessage, type Call, definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { findBrokers } from '../wire/brokers.ts';
+import { tellConnection } from '../wire/connection-numbers.ts';
 import { lookup } from '../wire/facts.ts';
+import { openLasting } from '../wire/lasting-connection.ts';
 import {
   type CloudEvent,
   type LifecycleType,
@@ -159,16 +161,14 @@ class FleetServer {
 
   async #connect(certname: string, tls: object): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await this.#host.bus.open({
+    const spec = {
       connection,
-      servers: brokerUrls(this.#config['plugin.choria.middleware_hosts']),
-      // A node waits for its broker as long as it takes.
-      wait: false,
       name: certname,
       tls,
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
-    });
+    };
+    await openLasting(this.#host, spec, () => findBrokers(this.#config, process.env));
   }
 
   async #subscribe(id: string, subject: (collective: string) => string, queue?: string): Promise<void> {
@@ -236,11 +236,9 @@ class FleetServer {
   }
 
   async #tellNumbers(): Promise<void> {
-    const { metrics, bus } = this.#host;
+    const { metrics } = this.#host;
     const labels = { identity: this.#identity };
-    const { reconnects = 0 } = await bus.info(connection);
-    const help = 'Times that the connection to the broker was made again';
-    await metrics.set('choria_connector_reconnections', reconnects, labels, { type: 'counter', help });
+    await tellConnection(this.#host, connection, labels);
     for (const [name, value] of Object.entries(this.#outcomes.counters))
       await metrics.set(`choria_server_${name}`, value, labels, { type: 'counter', help: countersMean[name as keyof Counters] });
   }

@@ -40,6 +40,7 @@ interface OpenedRequest {
   readonly filter: Filter;
   readonly body: string;
   readonly digest: string;
+  readonly traceparent?: string;
   /** Where traces are followed. */
   readonly span?: RequestSpan;
 }
@@ -145,7 +146,8 @@ export class Pipeline {
 
   async #answer(request: OpenedRequest, transport: Transport): Promise<void> {
     const { host, config, identity } = this.#parts;
-    const span = config['plugin.muster.otlp_endpoint'] === undefined ? undefined : new RequestSpan(host, request, identity);
+    const isTraced = config['plugin.muster.otlp_endpoint'] !== undefined;
+    const span = isTraced ? RequestSpan.of(host, request, identity) : undefined;
     const traced = span ? { ...request, span } : request;
     try {
       if (request.agent === 'discovery') await this.#answerPing(traced, transport);

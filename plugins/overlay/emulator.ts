@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { EmulatorProcesses, progressLine } from './emulator-processes.ts';
 import { readMishaps } from './mishaps.ts';
@@ -62,13 +62,12 @@ class Arrivals {
   readonly #started = new Set<string>();
   #wake: () => void = () => undefined;
 
-  static async watch(host: Host): Promise<Arrivals> {
+  static async watch(host: Host, servers: readonly string[]): Promise<Arrivals> {
     const arrivals = new Arrivals();
     const { tls, callerid } = (await host.plugins.call('security', 'x509', 'security/identity', { role: 'client' })) as {
       tls: object;
       callerid: string;
     };
-    const servers = brokerUrls(host.config['plugin.choria.middleware_hosts'] as readonly string[]);
     await host.bus.open({ connection: 'client', servers, name: callerid, tls });
     await host.bus.subscribe(
       { connection: 'client', id: 'arrivals', subject: lifecycleSubject('startup', 'server') },
@@ -108,7 +107,9 @@ class Arrivals {
 async function startAll(host: Host, options: Options, signal: AbortSignal): Promise<void> {
   const { nodes, prefix, first, seed } = options;
   const { root = '' } = await host.control.info();
-  const arrivals = await Arrivals.watch(host);
+  // They are found once for all nodes: name servers would take 20,000 questions for an attack.
+  const { urls } = await findBrokers(host.config as unknown as BrokerConfig, process.env);
+  const arrivals = await Arrivals.watch(host, urls);
   const { interactive } = await host.terminal.info();
   const tell = (started: number) =>
     host.terminal.write(interactive ? `\r${started} / ${nodes} nodes started` : progressLine(started), 'stderr');
@@ -118,7 +119,7 @@ async function startAll(host: Host, options: Options, signal: AbortSignal): Prom
     await arrivals.below(atOnce - 1, signal);
     const identity = `${prefix}${number}`;
     arrivals.begin(identity);
-    await startNode(host, identity, seed * 1_000_003 + number, options, join(root, 'plugins'));
+    await startNode(host, { identity, seed: seed * 1_000_003 + number, brokers: urls }, options, join(root, 'plugins'));
     if (performance.now() - toldAt < tellEveryMs) continue;
     toldAt = performance.now();
     await tell(number - first + 1);
@@ -128,7 +129,12 @@ async function startAll(host: Host, options: Options, signal: AbortSignal): Prom
   if (interactive) await host.terminal.write('\n', 'stderr');
 }
 
-async function startNode(host: Host, identity: string, seed: number, mishaps: Options, bundles: string): Promise<void> {
+async function startNode(
+  host: Host,
+  { identity, seed, brokers }: { readonly identity: string; readonly seed: number; readonly brokers: readonly string[] },
+  mishaps: Options,
+  bundles: string,
+): Promise<void> {
   const folder = join(host.stateFolder ?? '.', identity);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const machine = describeMachine(seed);
@@ -143,6 +149,7 @@ async function startNode(host: Host, identity: string, seed: number, mishaps: Op
     config: {
       ...shared,
       identity,
+      'plugin.choria.middleware_hosts': brokers.join(','),
       'plugin.yaml': join(folder, 'facts.json'),
       classesfile: join(folder, 'classes.txt'),
       rpcauthorization: hasMishaps(mishaps),

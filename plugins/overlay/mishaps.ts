@@ -45,10 +45,11 @@ export default definePlugin({
 /** @throws PluginError `INVALID_PARAMS` that says what is taken */
 export function readMishaps({ latency, errors, silence }: { latency: string; errors: string; silence: string }): Mishaps {
   const bounds = /^(\d+)(?:-(\d+))?(?:ms)?$/.exec(latency);
-  if (!bounds) throw new PluginError('INVALID_PARAMS', `--latency takes milliseconds such as 50 or 10-500, not '${latency}'`);
+  if (!bounds || Number(bounds[2] ?? bounds[1]) < Number(bounds[1]))
+    throw new PluginError('INVALID_PARAMS', `--latency takes milliseconds such as 50 or 10-500, not '${latency}'`);
   const [least, most] = [Number(bounds[1]), Number(bounds[2] ?? bounds[1])];
   const mishaps = {
-    latencyMs: [least, Math.max(least, most)] as const,
+    latencyMs: [least, most] as const,
     errors: shareOf('--errors', errors),
     silence: shareOf('--silence', silence),
   };

@@ -1,11 +1,11 @@
 // The registry's own connection, of the service and of the source.
 
 import type { Host } from '../../core/sdk/typescript/index.ts';
-import { brokerUrls } from '../wire/brokers.ts';
+import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
+import { openLasting } from '../wire/lasting-connection.ts';
 import { connection } from './record.ts';
 
-interface Config {
-  readonly 'plugin.choria.middleware_hosts': readonly string[];
+interface Config extends BrokerConfig {
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
@@ -19,13 +19,15 @@ export async function connect(host: Host, role: 'server' | 'client', wait: boole
   };
   const config = host.config as unknown as Config;
   const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = config;
-  await host.bus.open({
+  const spec = {
     connection,
-    servers: brokerUrls(config['plugin.choria.middleware_hosts']),
-    wait,
     name: `${certname} registry`,
     tls,
     connectTimeoutMs: config['plugin.choria.network.connect_timeout'],
     ...(user !== undefined && password !== undefined && { user, password }),
-  });
+  };
+  const find = () => findBrokers(config, process.env);
+  if (!wait) return void (await openLasting(host, spec, find));
+  const { urls, ordered } = await find();
+  await host.bus.open({ ...spec, servers: urls, keepOrder: ordered });
 }

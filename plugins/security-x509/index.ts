@@ -21,6 +21,7 @@ import {
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
 import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
+import { Tally } from './tally.ts';
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
@@ -47,6 +48,7 @@ interface RequestToSign {
   readonly sender: string;
   readonly server?: string;
   readonly federation?: Federation;
+  readonly traceparent?: string;
 }
 
 interface Signer {
@@ -62,6 +64,7 @@ export default definePlugin({
   version: '1.0.0',
   create: (host) => {
     const config = host.config as SecurityConfig;
+    const tally = new Tally();
     let trust: TrustStore | undefined;
     const signing = new Map<Role, Signer>();
 
@@ -87,7 +90,7 @@ export default definePlugin({
           return identity(locate(config, role, process.env));
         },
         'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
-          results: messages.map(({ payload }) => attempt(() => open(payload, trustStore(), from === 'nodes'))),
+          results: messages.map(({ payload }) => attempt(tally, () => open(payload, trustStore(), from === 'nodes'))),
         }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
         'security/sign': ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
@@ -95,8 +98,11 @@ export default definePlugin({
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
         'security/unseal': ({ messages }: Payloads) => ({
-          results: messages.map(({ payload }) => attempt(() => unseal(payload))),
+          results: messages.map(({ payload }) => attempt(tally, () => unseal(payload))),
         }),
+      },
+      activate: async () => {
+        if (Number(host.config['plugin.choria.stats_port']) > 0) await host.metrics.onCollect(() => tally.tell(host));
       },
     };
   },
@@ -125,15 +131,24 @@ function createTrust(config: SecurityConfig, credentials: Credentials): TrustSto
 }
 
 /** A message that can't be read is a result like any other. */
-function attempt<T extends object>(read: () => T): (T & { ok: true }) | { ok: false; code: string; reason: string } {
+function attempt<T extends object>(
+  tally: Tally,
+  read: () => T,
+): (T & { ok: true }) | { ok: false; code: string; reason: string } {
   try {
-    return { ok: true, ...read() };
+    const result = read();
+    tally.add();
+    return { ok: true, ...result };
   } catch (error) {
-    if (error instanceof WireError) return { ok: false, code: error.code, reason: error.message };
     // What is wrong with this plugin is told to the caller.
     if (error instanceof PluginError) throw error;
     // One message must not take those with it that came beside it.
-    return { ok: false, code: 'WIRE_BODY', reason: `it could not be read: ${(error as Error).message.slice(0, maxReason)}` };
+    const { code, message } =
+      error instanceof WireError
+        ? error
+        : { code: 'WIRE_BODY' as const, message: `it could not be read: ${(error as Error).message.slice(0, maxReason)}` };
+    tally.add(code);
+    return { ok: false, code, reason: message };
   }
 }
 
@@ -172,7 +187,7 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 }
 
 function signRequest(request: RequestToSign, key: KeyObject, pem: string, callerid: string) {
-  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation } = request;
+  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation, traceparent } = request;
   const message = requestText({
     id,
     sender,
@@ -183,6 +198,7 @@ function signRequest(request: RequestToSign, key: KeyObject, pem: string, caller
     time: Math.floor(Date.now() / 1000),
     filter,
     body,
+    ...(traceparent !== undefined && { traceparent }),
   });
   const data =
     agent === signerAgent

@@ -71,8 +71,13 @@ function foldCase(text: string): string {
 /** Instructions times characters: some tenths of a second. */
 const maxPatternSteps = 5_000_000;
 
+/** The pattern that the value of `=~` stands for. */
+export function factPattern(value: string): string {
+  return value.replace(/^\/+|\/+$/g, '');
+}
+
 function matchPattern(actual: string, value: string, compile: Compile): boolean {
-  const pattern = compile(value.replace(/^\/+|\/+$/g, ''), { ignoreCase: true });
+  const pattern = compile(factPattern(value), { ignoreCase: true });
   if (!pattern) throw new FactError(`${value} is not a valid pattern`);
   if (pattern.size * actual.length > maxPatternSteps) throw new FactError(`${value} is too large a pattern for this fact`);
   return pattern.test(actual);

@@ -1,7 +1,7 @@
 // Filters: who is meant. Their form on the wire, how they are built, and whether a node fits.
 
-import { FactError, type FactFilter, matchFact, parseFactString } from './fact-string.ts';
-import { type Compile, compilePattern, patternSource } from './regexp.ts';
+import { FactError, type FactFilter, factPattern, matchFact, parseFactString } from './fact-string.ts';
+import { type Compile, compilePattern, patternProblem, patternSource } from './regexp.ts';
 
 export type { FactFilter };
 
@@ -39,7 +39,7 @@ export class FilterError extends Error {
   readonly code = 'FILTER';
 }
 
-/** @throws FilterError for a fact filter that can't be read */
+/** @throws FilterError for a fact filter that can't be read, and for patterns that nodes would be silent about */
 export function buildFilter(flags: FilterFlags): Filter {
   const facts = (flags.facts ?? []).filter(isNotEmpty).map((text) => {
     const fact = parseFactString(text);
@@ -51,6 +51,11 @@ export function buildFilter(flags: FilterFlags): Filter {
     const fact = parseFactString(word);
     if (fact) facts.push(fact);
     else classes.push(word);
+  }
+  for (const { operator, value } of facts) if (operator === '=~') checkPattern(factPattern(value), value);
+  for (const word of [...classes, ...(flags.agents ?? []), ...(flags.identities ?? [])]) {
+    const source = patternSource(word);
+    if (source !== undefined) checkPattern(source, word);
   }
   return {
     fact: facts,
@@ -72,6 +77,11 @@ export function weighFilter({ fact, cf_class, agent = [], identity, compound }: 
   // Whoever sends it may put anything there.
   for (const entry of compound) for (const { expr } of entry) sum += typeof expr === 'string' ? expr.length : 0;
   return sum;
+}
+
+function checkPattern(source: string, written: string): void {
+  const problem = patternProblem(source);
+  if (problem !== undefined) throw new FilterError(`'${written.slice(0, 60)}' is no pattern that nodes can use: ${problem}`);
 }
 
 /** The filter with one more agent. */

@@ -25,6 +25,17 @@ export function compilePattern(source: string, { ignoreCase = false } = {}): Pat
   }
 }
 
+/** What is wrong with a pattern; undefined if it is valid RE2. */
+export function patternProblem(source: string): string | undefined {
+  if (source.length > maxSourceLength) return `it has ${source.length} characters, at most ${maxSourceLength} are taken`;
+  try {
+    RE2JS.compile(source);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
 /** Compiles each pattern once: to hold one filter against many nodes, where compiling takes ten times as long as a test. */
 export function rememberingCompiler(): Compile {
   const known = new Map<string, Pattern | undefined>();

@@ -1,5 +1,5 @@
-// Traces of requests in W3C's ids. A peer of Choria would drop any header for them, so nothing is sent: every side derives the
-// same ids from the id of the request.
+// Traces of requests in W3C's ids. Every side derives the same ids from the id of the request, so nothing is sent for them. Only
+// where a client is inside a trace already does its request say so, signed, in a member that Choria passes over.
 
 import { createHash, randomBytes } from 'node:crypto';
 
@@ -17,6 +17,29 @@ export interface Span {
   /** What went wrong. */
   readonly message?: string;
   readonly attributes: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What a request is part of. */
+export interface TraceContext {
+  readonly trace: string;
+  /** The span that caused it. */
+  readonly parent: string;
+  /** Whether it is to be recorded. */
+  readonly sampled: boolean;
+}
+
+/** Reads W3C's `traceparent`; none for what is not valid, which is to be passed over. */
+export function readTraceparent(text: unknown): TraceContext | undefined {
+  if (typeof text !== 'string') return undefined;
+  const found = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(text);
+  const [, version, trace, parent, flags, more] = found ?? [];
+  if (trace === undefined || parent === undefined || flags === undefined) return undefined;
+  if (version === '00' && more !== undefined) return undefined;
+  return { trace, parent, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
+}
+
+export function traceparentText({ trace, parent, sampled }: TraceContext): string {
+  return `00-${trace}-${parent}-${sampled ? '01' : '00'}`;
 }
 
 /** 32 hex characters: the id of a request of protocol v1 as it is, of any other a hash. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { Fleet } from '../support/fleet.ts';
+import { scriptedNode } from '../support/scripted-node.ts';
 
 const main = join(distributionRoot(), 'core/cli/main.js');
 let fleet: Fleet;
@@ -71,6 +72,15 @@ describe('ping', () => {
   test('ends with 1 when nobody answers', async () => {
     expect(await muster('ping', '-C', 'green')).toMatchObject({ code: 1, err: expect.stringContaining('no node answered') });
   });
+
+  test.each([
+    [['--timeout', '0'], 'a ping can not be given 0 s'],
+    [['--timeout', '-3'], 'a ping can not be given -3 s'],
+    [['--expect', '0'], 'a ping can not end after 0 answers'],
+    [['--expect', '1.5'], 'a ping can not end after 1.5 answers'],
+  ])('refuses %j at once', async (flags, message) => {
+    expect(await muster('ping', ...flags)).toEqual({ code: 1, out: '', err: expect.stringContaining(message) });
+  });
 });
 
 describe('find', () => {
@@ -97,6 +107,32 @@ describe('find', () => {
       code: 1,
       err: expect.stringContaining("'size' is no fact filter"),
     });
+  });
+
+  test.each([
+    ['-F', 'site=/(/'],
+    ['-C', '/(?=a)/'],
+    ['-A', '/[/'],
+    ['-I', '/*/'],
+  ])('says that a pattern of %s is none, which nodes would be silent about', async (flag, text) => {
+    const written = text.replace(/^site=/, '');
+    expect(await muster('find', flag, text)).toEqual({
+      code: 1,
+      out: '',
+      err: expect.stringContaining(`'${written}' is no pattern that nodes can use: `),
+    });
+  });
+
+  test('tells whoever found nobody which words of an expression only some nodes know', async () => {
+    const hint = 'only nodes with a data plugin withh can fit the expression of -S\n';
+    expect(await muster('find', '-S', 'withh("red")')).toEqual({ code: 0, out: '', err: hint });
+    expect((await muster('req', 'rpcutil', 'ping', '-S', 'withh("red")')).err).toContain(hint);
+    expect((await muster('find', '-S', 'with("green")')).err).toBe('');
+  });
+
+  test('does not wait for no time at all', async () => {
+    const { code, err } = await muster('find', '--discovery-timeout', '0');
+    expect([code, err]).toEqual([1, expect.stringContaining('discovery can not be given 0 s')]);
   });
 });
 
@@ -143,6 +179,18 @@ Finished processing 2 / 2 hosts in TIME
                     }
 `);
   });
+
+  test.each([[[]], [['--table']], [['-v']]])(
+    'spells out control characters, which would act on the terminal: %j',
+    async (flags) => {
+      const red = '\u001b[31mred\u009b\rover';
+      await scriptedNode(await fleet.connection(), 'evil.test', (heard) => heard.reply({ value: red, more: [red] }));
+      const { out } = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'evil.test', ...flags);
+      expect(out).toContain('[31mred\\u009b');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not get through
+      expect(out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+    },
+  );
 
   test('--json prints the document that scripts of Choria read', async () => {
     const document = JSON.parse((await muster(...getFact, '--json')).out);
@@ -371,7 +419,7 @@ Finished processing 2 / 2 hosts in TIME
       request_stats: { requestid: string };
     };
     expect((await muster('why', request_stats.requestid, '-I', 'a.test')).out).toMatch(
-      /a\.test: \n {2}\S+ replied: it was answered/,
+      /a\.test:\n {2}\S+ replied: it was answered/,
     );
     expect((await muster('why', 'f'.repeat(32), '-I', 'a.test')).out).toContain('no request with this id reached a.test');
   });

@@ -292,6 +292,16 @@ describe('discovery', () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(600);
   });
 
+  test('passes over answers whose sender no node can be called', async () => {
+    await crowd([
+      ['\u001b[31mred.test', 0],
+      ['two words', 0],
+      ['n.*', 0],
+      ['good.test', 50],
+    ]);
+    expect((await find(10_000)).nodes).toEqual(['good.test']);
+  });
+
   test('hears 20,000 nodes that answer at once, and tells of two with one name', async () => {
     const many = Array.from({ length: 20_000 }, (_, index) => [`n${index}.test`, 0] as const);
     await crowd([...many, ['n7.test', 0]]);
@@ -362,6 +372,13 @@ describe('a request', () => {
     [{ replyTo: 'a b' }, /can not go to 'a b'/],
     [{ batchSize: 0 }, /can not have 0 nodes/],
     [{ batchSize: 1.5 }, /can not have 1.5 nodes/],
+    [{ batchSleepMs: -1_000 }, /no pause of -1 s between groups/],
+    [{ timeoutMs: 0 }, /replies can not be given 0 s/],
+    [{ limit: 'some' }, /could not parse limit 'some'/],
+    [{ canary: { share: '0' } }, /a canary of '0' is no share/],
+    [{ canary: { share: '200%' } }, /a canary of '200%' is no share/],
+    [{ canary: { share: '10%', success: '120%' } }, /could not parse canary success '120%'/],
+    [{ replyFilter: 'data("x") >' }, /the reply filter can not be used/],
     [{ retries: -1 }, /asked again -1 times/],
     [{ targets: ['a.test'], canary: { share: 'some' } }, /could not parse canary 'some'/],
     [{ targets: ['a.test'], canary: { share: '1', success: '101%' } }, /could not parse canary success '101%'/],

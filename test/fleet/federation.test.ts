@@ -222,7 +222,10 @@ describe.each([
     });
 
     test('a client that lacks the brokers of the federation says which key to set', async () => {
-      const lacking = writeConfig(federation.folder, 'lacking.conf', { identity: 'operator.mcollective' });
+      const lacking = writeConfig(federation.folder, 'lacking.conf', {
+        identity: 'operator.mcollective',
+        'plugin.choria.use_srv': false,
+      });
       const { code, err } = await runMuster(['ping', '--federations', 'oslo', '--config', lacking]);
       expect(code).toBe(1);
       expect(err).toContain('set plugin.choria.federation_middleware_hosts');
@@ -231,9 +234,9 @@ describe.each([
 });
 
 test('a federation broker without brokers of the federation does not start', async () => {
-  await expect(startHost({ distribution: true, services: ['federation'], config: {} })).rejects.toThrow(
-    'set plugin.choria.federation_middleware_hosts',
-  );
+  await expect(
+    startHost({ distribution: true, services: ['federation'], config: { 'plugin.choria.use_srv': false } }),
+  ).rejects.toThrow('set plugin.choria.federation_middleware_hosts');
 });
 
 describe('headers of protocol v2', () => {

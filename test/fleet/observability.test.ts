@@ -12,6 +12,7 @@ import { runMuster, writeConfig } from '../support/command.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { startHost } from '../support/hosts.ts';
+import { Crafter } from '../support/messages.ts';
 
 /** Values by series, and types by metric, as Prometheus reads them. */
 async function scrape(port: number, path = '/metrics') {
@@ -77,6 +78,31 @@ describe('numbers for Prometheus', () => {
     expect(Object.keys(values).find((series) => series.startsWith('choria_build_info{'))).toContain('identity="n1.test"');
   });
 
+  test('a node counts what came of reading messages, and what its connection went through', async () => {
+    const port = await freePort();
+    const node = await fleet.node('attacked.test', { config: { 'plugin.choria.stats_port': port } });
+    const nats = await fleet.connection();
+    const crafter = await Crafter.of(fleet.authority, 'operator.mcollective');
+    const subject = 'mcollective.node.attacked.test';
+    nats.publish(subject, 'no json');
+    nats.publish(subject, crafter.request({ tamper: (text) => text.replace('rpcutil', 'rpcutiI') }).payload);
+    nats.publish(subject, (await Crafter.of(fleet.authority, 'somebody.test')).request().payload);
+    await nats.flush();
+    await client.ask('attacked.test', 'rpcutil', 'ping');
+    const { values, types } = await scrape(port);
+    const protocol = (name: string) => values[`choria_protocol_${name}{version="1"}`];
+    expect(['valid', 'invalid', 'error', 'json_parse_failures'].map(protocol)).toEqual([1, 1, 2, 1]);
+    const connector = (name: string) => values[`choria_connector_${name}{identity="attacked.test"}`];
+    expect(
+      ['initial_connection_attempts', 'initial_connect_time_count', 'reconnections', 'connection_closed', 'errors'].map(
+        connector,
+      ),
+    ).toEqual([1, 1, 0, 0, 0]);
+    expect(connector('initial_connect_time_sum')).toBeGreaterThan(0);
+    expect(types).toMatchObject({ choria_protocol_valid: 'counter', choria_connector_initial_connect_time_sum: 'counter' });
+    await node.stop();
+  });
+
   test('Choria’s paths show the same; another one is not there; only GET is answered', async () => {
     for (const path of ['/choria/prometheus', '/choria/metrics'])
       expect((await scrape(ports.node, path)).values).toHaveProperty('choria_server_total{identity="n1.test"}');
@@ -113,6 +139,7 @@ describe('numbers for Prometheus', () => {
     const { values } = await scrape(ports.client);
     expect(values['muster_client_requests_total{identity="operator.mcollective"}']).toBe(1);
     expect(values['muster_client_replies_total{identity="operator.mcollective"}']).toBe(1);
+    expect(values['choria_connector_initial_connection_attempts{identity="operator.mcollective"}']).toBe(1);
   });
 
   test('a federation broker counts what each worker passed on and refused', async () => {
@@ -143,6 +170,9 @@ describe('numbers for Prometheus', () => {
     expect(sum('choria_federation_received_msgs', 'federation')).toBeGreaterThan(0);
     expect(sum('choria_federation_published_msgs', 'collective')).toBeGreaterThan(0);
     expect(sum('choria_federation_errors', 'federation')).toBe(0);
+    expect(sum('choria_federation_time_count', 'federation')).toBe(sum('choria_federation_received_msgs', 'federation'));
+    expect(sum('choria_federation_time_sum', 'federation')).toBeGreaterThan(0);
+    for (const side of ['federation', 'collective']) expect(sum('choria_connector_initial_connection_attempts', side)).toBe(1);
     await bridge.stop();
   });
 
@@ -272,6 +302,9 @@ test('a node that lost its broker says so in its status file, and when it is bac
   expect((await runMuster(['status', '--status-file', statusFile])).out).toContain('connection check failed');
   await fleet.startBroker();
   await until('the connection is back', () => server() !== '', 20_000);
+  const { values } = await scrape(ports.node);
+  expect(values['choria_connector_connection_closed{identity="n1.test"}']).toBe(1);
+  expect(values['choria_connector_reconnections{identity="n1.test"}']).toBe(1);
 }, 60_000);
 
 test('the log level of a running node is changed and told', async () => {

@@ -2,11 +2,11 @@
 // that keeps what it is sent.
 
 import { createServer, type Server } from 'node:http';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { embed } from '../../core/host/embed.ts';
 import { clientNeeds, FleetClient } from '../../plugins/fleet-client/client.ts';
 import { callRpc } from '../../plugins/fleet-client/request.ts';
-import { traceIdOf } from '../../plugins/wire/trace.ts';
+import { readTraceparent, traceIdOf } from '../../plugins/wire/trace.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
@@ -207,6 +207,83 @@ test('a node is in the trace of a request that a client without traces made, by 
     status: { code: 2, message: expect.stringContaining('Unknown action') },
   });
   expect(span?.parentSpanId).toMatch(/^[0-9a-f]{16}$/);
+});
+
+describe('a command that runs inside a trace, as TRACEPARENT tells', () => {
+  const [trace, job] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
+  const request = ['req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'n1.test', '--json', '--config'];
+  const run = async (name: string, traceparent: string, values: Record<string, unknown> = settings) => {
+    const { code, out, err } = await runMuster([...request, writeConfig(fleet.folder, name, values)], {
+      TRACEPARENT: traceparent,
+    });
+    expect([code, err]).toEqual([0, '']);
+    return (JSON.parse(out) as { request_stats: { requestid: string } }).request_stats.requestid;
+  };
+  const ofRequest = (id: string) => collector.spans.filter((span) => attribute(span, 'muster.request') === id);
+
+  test('hangs its requests, and what nodes do for them, below the span that started it', async () => {
+    const id = await run('inside.conf', `00-${trace}-${job}-01`);
+    const [client, node] = await until('client and node told', () => {
+      const found = ofRequest(id).toSorted((a, b) => b.kind - a.kind);
+      return found.length === 2 ? found : undefined;
+    });
+    expect(client).toMatchObject({ traceId: trace, parentSpanId: job, kind: 3 });
+    expect(node).toMatchObject({ traceId: trace, parentSpanId: client?.spanId, kind: 2 });
+    await until('the calls of plugins hang below', () =>
+      collector.of(trace).some(({ parentSpanId, name }) => parentSpanId === node?.spanId && name.endsWith('security/seal')),
+    );
+  });
+
+  test('gives each request an id of its own, so that the next command of the job is no retry of this one', async () => {
+    const ids = [await run('one.conf', `00-${trace}-${job}-01`), await run('two.conf', `00-${trace}-${job}-01`)];
+    expect(new Set([...ids, trace]).size).toBe(3);
+  });
+
+  test('has nodes hang theirs below the job itself where the client records nothing', async () => {
+    const { 'plugin.muster.otlp_endpoint': _endpoint, ...untraced } = settings;
+    const id = await run('untraced.conf', `00-${trace}-${job}-01`, untraced);
+    const [node, ...others] = await until('the node told', () => (ofRequest(id).length > 0 ? ofRequest(id) : undefined));
+    expect([node, others]).toMatchObject([{ traceId: trace, parentSpanId: job, kind: 2 }, []]);
+  });
+
+  test('records nothing on any side where the job is not sampled', async () => {
+    const id = await run('unsampled.conf', `00-${trace}-${job}-00`);
+    const later = await run('sampled.conf', `00-${trace}-${job}-01`);
+    await until('the next one was told', () => ofRequest(later).length === 2);
+    expect(ofRequest(id)).toEqual([]);
+  });
+
+  test('is in a trace of its own where TRACEPARENT makes no sense', async () => {
+    const id = await run('nonsense.conf', 'nonsense');
+    expect(await until('it was told', () => collector.of(id).find(({ kind }) => kind === 3))).toMatchObject({ traceId: id });
+  });
+
+  test('is told what W3C calls valid, and nothing else', () => {
+    const parent = { trace, parent: job, sampled: true };
+    expect(readTraceparent(`00-${trace}-${job}-01`)).toEqual(parent);
+    expect(readTraceparent(`00-${trace}-${job}-02`)).toEqual({ ...parent, sampled: false });
+    expect(readTraceparent(`cc-${trace}-${job}-01-what-the-future-brings`)).toEqual(parent);
+    for (const wrong of [
+      `ff-${trace}-${job}-01`,
+      `00-${trace}-${job}-01-more`,
+      `00-${'0'.repeat(32)}-${job}-01`,
+      `00-${trace}-${'0'.repeat(16)}-01`,
+      `00-${trace.toUpperCase()}-${job}-01`,
+      `00-${trace}-${job}`,
+      42,
+      undefined,
+    ])
+      expect(readTraceparent(wrong)).toBeUndefined();
+  });
+});
+
+test('a program tells its client the span that it is in', async () => {
+  await using embedded = await embed({ runtime: fleet.runtime, needs: clientNeeds, config: settings });
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const client = new FleetClient(embedded.host, { traceparent });
+  const { statistics } = await callRpc(client, { agent: 'rpcutil', action: 'ping', data: {}, targets: ['n1.test'] });
+  expect(statistics.ok).toBe(1);
+  await until('both told', () => collector.of('0af7651916cd43dd8448eb211c80319c').filter(({ kind }) => kind > 1).length === 2);
 });
 
 test('a request whose id is no trace id has one all the same, equal on every side', () => {

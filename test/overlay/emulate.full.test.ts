@@ -91,6 +91,7 @@ test('over several processes, with latency, errors and silence', async () => {
 });
 
 test.each([
+  [['--latency', '9-5'], "--latency takes milliseconds such as 50 or 10-500, not '9-5'"],
   [['--latency', 'soon'], "--latency takes milliseconds such as 50 or 10-500, not 'soon'"],
   [['--errors', '101%'], "--errors takes a percentage such as 1 or 0.5%, not '101%'"],
   [['--errors', '60', '--silence', '60'], '--errors and --silence together are more than 100 %'],

@@ -174,6 +174,15 @@ describe('gateways', () => {
   }, 120_000);
 });
 
+test('a single broker with gateways and a store for streams does not start, and says what to do', async () => {
+  const { path, remove } = temporaryFolder();
+  const config = { [`${prefix}.gateway_port`]: await freePort(), [`${prefix}.stream.store`]: path };
+  await expect(Fleet.start(sample('gateways/london', config))).rejects.toThrow(
+    'a single broker can not keep streams beside gateways; join by leaf nodes',
+  );
+  remove();
+});
+
 describe('links that can not be', () => {
   const files = { cert: 'c', key: 'k', ca: 'a' };
   test.each([

@@ -32,6 +32,8 @@ export interface SubscriptionSpec {
 export interface ConnectionSpec {
   readonly connection: string;
   readonly servers: readonly string[];
+  /** Whether the servers are tried in this order. Without, each host tries them in an order of its own. */
+  readonly keepOrder?: boolean;
   /** Whether to wait until it is connected, and to fail if it can't be. Without, it is made in the background. Default true. */
   readonly wait?: boolean;
   readonly name?: string;
@@ -56,6 +58,14 @@ export interface ConnectionInfo {
   readonly inBytes?: number;
   readonly outBytes?: number;
   readonly reconnects?: number;
+  /** Times that it was tried to make it, until it was there. */
+  readonly attempts?: number;
+  /** What all that took; 0 until it is there. */
+  readonly connectMs?: number;
+  /** Times that it was lost. */
+  readonly losses?: number;
+  /** Errors that the broker told of. */
+  readonly errors?: number;
 }
 
 export interface Bus {

@@ -1,7 +1,7 @@
 // What every command is given: the client, its flags, the terminal.
 
 import { type Call, type Host, printable, type TerminalInfo } from '../../../core/sdk/typescript/index.ts';
-import { compileCompound } from '../../wire/compound.ts';
+import { compileCompound, compoundNames } from '../../wire/compound.ts';
 import { buildFilter, type Filter, FilterError } from '../../wire/filter.ts';
 import { type FleetClient, splitNames } from '../client.ts';
 import type { Discovered, DiscoverOptions } from '../discovery.ts';
@@ -71,6 +71,17 @@ function checkExpression(source: string): void {
   }
 }
 
+/** A word that is misspelt selects nobody, so whoever found nobody is told which words not every node has. */
+export async function reportNobody({ options, tell }: CommandContext): Promise<void> {
+  if (typeof options.select !== 'string') return;
+  const everywhere = compoundNames([]);
+  const names = [...compileCompound(options.select, []).names].filter((name) => !everywhere.has(name)).sort();
+  if (names.length > 0)
+    await tell(
+      `only nodes with ${names.length === 1 ? 'a data plugin' : 'data plugins'} ${names.join(', ')} can fit the expression of -S`,
+    );
+}
+
 /** The collective of -T; none if it was not given. */
 export function collectiveOf(options: CommandOptions): { collective?: string } {
   return typeof options.target === 'string' ? { collective: options.target } : {};
@@ -79,6 +90,11 @@ export function collectiveOf(options: CommandOptions): { collective?: string } {
 /** The member networks of --federations; none if it was not given. */
 export function federationsOf(options: CommandOptions): { federations?: readonly string[] } {
   return typeof options.federations === 'string' ? { federations: splitNames(options.federations) } : {};
+}
+
+/** The span that whoever started the command is in, such as that of a job. */
+export function traceOf({ TRACEPARENT: traceparent }: NodeJS.ProcessEnv): { traceparent?: string } {
+  return traceparent ? { traceparent } : {};
 }
 
 /** What the flags say about discovery, and what is piped in if they name no source. @throws FilterError */

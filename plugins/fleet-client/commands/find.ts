@@ -2,7 +2,15 @@
 
 import { plainTable } from '../../wire/table.ts';
 import { discover, type KnownNode } from '../discovery.ts';
-import { type CommandContext, collectiveOf, discoveryOf, reportDuplicates, reportNotes, toJson } from './context.ts';
+import {
+  type CommandContext,
+  collectiveOf,
+  discoveryOf,
+  reportDuplicates,
+  reportNobody,
+  reportNotes,
+  toJson,
+} from './context.ts';
 import { spellMs } from './text.ts';
 
 export async function find(context: CommandContext): Promise<number> {
@@ -12,6 +20,7 @@ export async function find(context: CommandContext): Promise<number> {
   await reportDuplicates(context, found.duplicates);
   await reportNotes(context, found);
   const nodes = [...found.nodes].sort();
+  if (nodes.length === 0) await reportNobody(context);
   const known = options.verbose ? found.known : undefined;
   if (options.json) await context.print(toJson(known ? inOrder(known).map(describe) : nodes));
   else if (known) await context.print(table(inOrder(known)));

@@ -2,7 +2,7 @@
 
 import { type Call, definePlugin, PluginError } from '../../../core/sdk/typescript/index.ts';
 import { FleetClient } from '../client.ts';
-import { type CommandContext, type CommandOptions, createContext, federationsOf } from './context.ts';
+import { type CommandContext, type CommandOptions, createContext, federationsOf, traceOf } from './context.ts';
 import { doc } from './doc.ts';
 import { facts } from './facts.ts';
 import { find } from './find.ts';
@@ -39,7 +39,7 @@ export default definePlugin({
       'command/run': async ({ command, arguments: args, options }: RunParams, call: Call) => {
         const run = commands[command.at(-1) ?? ''];
         if (!run) throw new PluginError('INVALID_PARAMS', `there is no command ${command.join(' ')}`);
-        const client = new FleetClient(host, federationsOf(options));
+        const client = new FleetClient(host, { ...federationsOf(options), ...traceOf(process.env) });
         try {
           return { exitCode: await run(await createContext(host, client, args, options, call)) };
         } finally {

@@ -1,7 +1,8 @@
 // `inventory`: what one node is and has, or which collectives there are.
 
+import { isEmptyFilter } from '../../wire/filter.ts';
 import { callRpc } from '../request.ts';
-import { type CommandContext, collectiveOf, discoveryOf, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, discoveryOf, filterOf, toJson } from './context.ts';
 import { inColumns, prettyJson } from './text.ts';
 
 const agentTimeout = 2;
@@ -24,6 +25,8 @@ export async function inventory(context: CommandContext): Promise<number> {
   if (context.options.collectives) return collectives(context);
   const identity = context.arguments.identity;
   if (typeof identity !== 'string') throw new Error('name a node, or ask for --collectives');
+  if (!isEmptyFilter(filterOf(context.options)))
+    throw new Error(`${identity} is one node whatever a filter says; leave the filter out, or ask for --collectives`);
   const found = await ask<Inventory>(context, identity, 'inventory');
   const statistics = await ask<Statistics>(context, identity, 'daemon_stats');
   if (context.options.json) {

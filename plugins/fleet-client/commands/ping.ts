@@ -2,7 +2,7 @@
 
 import { drawChart } from '../chart.ts';
 import { Clocks, patientTtl } from '../clocks.ts';
-import { type CommandContext, collectiveOf, filterOf, reportClocks, reportDuplicates, toJson } from './context.ts';
+import { type CommandContext, collectiveOf, filterOf, reportClocks, reportDuplicates, reportNobody, toJson } from './context.ts';
 import { Sink } from './sink.ts';
 import { spellMs } from './text.ts';
 
@@ -51,6 +51,7 @@ export async function ping(context: CommandContext): Promise<number> {
   }
   if (answers.length === 0) {
     await context.tell('no node answered');
+    await reportNobody(context);
     return 1;
   }
   const { replies, max_ms, min_ms, avg_ms, overhead_ms } = statistics;

@@ -5,7 +5,7 @@ import { convertInput } from '../../wire/ddl-input.ts';
 import type { CanaryVerdict } from '../canary.ts';
 import { libdirsOf } from '../config.ts';
 import { findDdl } from '../ddls.ts';
-import type { NodeReply, RequestStatistics, RpcOptions } from '../options.ts';
+import { type NodeReply, RequestError, type RequestStatistics, type RpcOptions } from '../options.ts';
 import { callRpc } from '../request.ts';
 import { chooseSource } from '../source.ts';
 import {
@@ -15,6 +15,7 @@ import {
   discoveryOf,
   reportClocks,
   reportDuplicates,
+  reportNobody,
   reportNotes,
 } from './context.ts';
 import type { Output } from './output.ts';
@@ -71,7 +72,12 @@ async function run(context: CommandContext): Promise<number> {
         progress.advance();
         return chosen ? output.reply?.(reply, message) : undefined;
       },
-    }).finally(() => sink.flush().finally(() => progress.stop()));
+    })
+      .catch(async (error: unknown) => {
+        if (error instanceof RequestError && error.code === 'NO_TARGETS') await reportNobody(context);
+        throw error;
+      })
+      .finally(() => sink.flush().finally(() => progress.stop()));
     await reportDuplicates(context, statistics.duplicates);
     await reportClocks(context, statistics.clocks);
     if (filterFailures.count > 0)

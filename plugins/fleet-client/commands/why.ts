@@ -41,7 +41,7 @@ export async function why(context: CommandContext): Promise<number> {
     );
   } else {
     for (const { sender, data, statuscode, statusmsg } of replies)
-      await context.print(`${sender}: ${statuscode === 0 ? spell(data as Answer) : statusmsg}`);
+      await context.print(`${sender}:${statuscode === 0 ? spell(data as Answer) : ` ${statusmsg}`}`);
     for (const node of statistics.noResponses)
       await context.print(
         `${node}: it does not answer at all; it is not running, cut off, no member of the collective ${client.collective(collectiveOf(options).collective)} (ask in another with -T), or refuses this user's messages (its log says so)`,
@@ -53,5 +53,5 @@ export async function why(context: CommandContext): Promise<number> {
 
 function spell({ outcome, reason, history = [] }: Answer): string {
   const lines = history.map((entry) => `  ${new Date(entry.time).toISOString()} ${entry.outcome}: ${entry.reason}`);
-  return lines.length > 0 ? `\n${lines.join('\n')}` : `${outcome}: ${reason}`;
+  return lines.length > 0 ? `\n${lines.join('\n')}` : ` ${outcome}: ${reason}`;
 }

@@ -9,6 +9,7 @@ import { type SecureRequestV1, validate as validateSecureRequest } from '#schema
 import { type TransportV1, validate as validateTransport } from '#schemas/choria/protocol/v1/transport';
 import { WireError } from '../errors.ts';
 import { type Filter, maxFilterCharacters, weighFilter } from '../filter.ts';
+import { readTraceparent } from '../trace.ts';
 
 export const protocols = {
   request: 'choria:request:1',
@@ -51,6 +52,8 @@ export interface RequestFields {
   readonly time: number;
   readonly filter: Filter;
   readonly body: string;
+  /** The trace that the caller is in, as W3C writes it. Not of Choria, whose nodes pass over it. */
+  readonly traceparent?: string;
 }
 
 export interface ReplyFields {
@@ -64,7 +67,7 @@ export interface ReplyFields {
 
 /** The JSON text of a request, over whose bytes the signature is made. */
 export function requestText(fields: RequestFields): string {
-  const { id, sender, caller, collective, agent, ttl, time, filter, body } = fields;
+  const { id, sender, caller, collective, agent, ttl, time, filter, body, traceparent } = fields;
   const request: RequestV1 = {
     protocol: protocols.request,
     message: body,
@@ -77,6 +80,7 @@ export function requestText(fields: RequestFields): string {
       ttl,
       time,
       filter: filter as RequestV1['envelope']['filter'],
+      ...(traceparent !== undefined && { traceparent }),
     },
   };
   return JSON.stringify(request);
@@ -87,6 +91,7 @@ export function readRequest(text: string): RequestFields {
   const value = parse(text, 'request');
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
   const { requestid, senderid, callerid, collective, agent, ttl, time } = value.envelope;
+  const { traceparent } = value.envelope as { traceparent?: unknown };
   const filter = value.envelope.filter as unknown as Filter;
   const weight = weighFilter(filter);
   if (weight > maxFilterCharacters)
@@ -104,6 +109,7 @@ export function readRequest(text: string): RequestFields {
     time,
     filter,
     body: value.message,
+    ...(readTraceparent(traceparent) && { traceparent: traceparent as string }),
   };
 }
 
