@@ -44,7 +44,7 @@ plugin = Plugin(version="1.0.0")
 def discover(params, call):
     if params["filter"]["fact"]:
         raise PluginError("INVALID_PARAMS", "cmdb knows no facts; leave -F out")
-    names = {"oslo": ["web.test"], "bergen": ["db.test", "gone.test"], "lies": ["web.test", "\\x1b[31mred"]}[params["options"].get("site", "oslo")]
+    names = {"oslo": ["web.test"], "bergen": ["db.test", "gone.test"]}[params["options"].get("site", "oslo")]
     return {"nodes": [{"identity": name, "state": "present", "seen": 0} for name in names], "notes": ["the cmdb is of yesterday"]}
 
 plugin.run()
@@ -132,12 +132,6 @@ describe('a source of one’s own', () => {
     );
     expect(out).toBe('db.test\ngone.test\n');
   });
-});
-
-test('a source that tells of what no node can be called is not believed', async () => {
-  const { code, out, err } = await shell('muster find --dm cmdb --do site=lies');
-  expect([code, out]).toEqual([1, '']);
-  expect(err).toContain('cmdb told of "\\u001b[31mred", which is no name that a node can have');
 });
 
 test('a source that is not there is named with those that are', async () => {
