@@ -1,6 +1,6 @@
 // Agents that misbehave, on a real node: each gets one clear answer, and the node and its other agents live on.
 
-import { chmodSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fleet, type TestClient } from '../support/fleet.ts';
@@ -162,11 +162,6 @@ beforeAll(async () => {
   bundle('misnamed', 'runner: oneshot, command: [cat]', {}, ddl('another', ['go']));
   externalAgent('external', external);
   externalAgent('external_crlf', '#!/bin/sh\r\nexit 0\r\n');
-  externalAgent(
-    'later',
-    `#!/bin/sh\n[ -e "${folder}/ready" ] && answer=true || answer=false\nprintf '{"activate":%s,"data":{}}' $answer > "$CHORIA_EXTERNAL_REPLY"\n`,
-    ['go'],
-  );
   fleet = await Fleet.start();
   node = await fleet.node('bad.test', { watched: [watched], config: { libdir } });
   client = await fleet.client();
@@ -282,8 +277,15 @@ describe('a program that can not be run is explained to the caller', () => {
 });
 
 test('an external agent that accepts later is asked again', async () => {
+  const [asked, accepts] = [join(folder, 'asked'), join(folder, 'accepts')];
+  externalAgent(
+    'later',
+    `#!/bin/sh\n[ -e "${accepts}" ] && answer=true || answer=false\nprintf '{"activate":%s,"data":{}}' $answer > "$CHORIA_EXTERNAL_REPLY"\ntouch "${asked}"\n`,
+    ['go'],
+  );
+  await until('it was asked', () => existsSync(asked));
   expect((await go('later', 'go')).statuscode).toBe(2);
-  writeFileSync(join(folder, 'ready'), '');
+  writeFileSync(accepts, '');
   await until('it is active', async () => (await go('later', 'go')).statuscode === 0, 15_000);
 }, 30_000);
 
