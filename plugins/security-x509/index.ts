@@ -85,9 +85,10 @@ export default definePlugin({
     return {
       methods: {
         'security/identity': ({ role }: { role: Role }) => {
+          const found = identity(locate(config, role, process.env));
           // A node that has started can verify, and tells of a CA that is of no use before it does.
           if (role === 'server') trustStore();
-          return identity(locate(config, role, process.env));
+          return found;
         },
         'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
           results: messages.map(({ payload }) => attempt(tally, () => open(payload, trustStore(), from === 'nodes'))),

@@ -1,4 +1,4 @@
-// The conformance kit: each check finds the plugin that was broken for it, and sound ones pass them all.
+// The conformance kit: each check finds the plugin that was broken for it, and the sound one passes them all.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { testBundle } from '../../core/conformance/kit.ts';
-import { distributionRoot } from '../../core/host/distribution.ts';
 import { Runtime } from '../../core/host/runtime.ts';
 
 const runtime = new Runtime();
@@ -41,22 +40,6 @@ describe('all checks pass for', () => {
     'the same plugin without a fault: %s',
     async (plugin) => {
       expect(failed(await testBundle(runtime, broken, { plugin }))).toEqual([]);
-    },
-    60_000,
-  );
-
-  test.concurrent.each(['agents/host', 'agents/uptime', 'plugins/authorization', 'plugins/audit'])(
-    '%s',
-    async (bundle) => {
-      expect(failed(await testBundle(runtime, join(distributionRoot(), bundle)))).toEqual([]);
-    },
-    60_000,
-  );
-
-  test.concurrent.each(['echo-python', 'echo-raw', 'upcase'])(
-    'the fixture %s',
-    async (bundle) => {
-      expect(failed(await testBundle(runtime, join(broken, '..', bundle)))).toEqual([]);
     },
     60_000,
   );
