@@ -34,7 +34,6 @@ describe('at the client', () => {
   const filters: readonly (readonly [string, FilterFlags])[] = [
     ['an expression', { compound: `with("${'a'.repeat(mebibyte)}")` }],
     ['the value of a fact', { facts: [`site=${'a'.repeat(mebibyte)}`] }],
-    ['a pattern', { facts: [`site=~/${'a'.repeat(mebibyte)}/`] }],
     ['a class', { classes: ['a'.repeat(mebibyte)] }],
     ['names and a fact', { identities: names(mebibyte), facts: ['site=here'] }],
   ];
