@@ -4,7 +4,13 @@ import { createPrivateKey, createPublicKey, generateKeyPair, X509Certificate } f
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Issuer, makeCertificate, makeRevocationList, randomSerial, readCertificate } from '../../plugins/wire/pki/certificate.ts';
+import {
+  type Issuer,
+  makeCertificate,
+  makeRevocationList,
+  randomSerial,
+  readCertificate,
+} from '../../plugins/wire/pki/certificate.ts';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
 import type { Approved } from '../../plugins/wire/provisioning/policy.ts';
 import { whileLocked, writeWhole } from './files.ts';
@@ -137,7 +143,9 @@ export class Authority {
 
 /** What was revoked and would still be valid otherwise. */
 function revokedOf(entries: readonly Entry[], now: number) {
-  const ends = new Map(entries.flatMap((entry) => (entry.event === 'issued' ? [[entry.serial, Date.parse(entry.notAfter)]] : [])));
+  const ends = new Map(
+    entries.flatMap((entry) => (entry.event === 'issued' ? [[entry.serial, Date.parse(entry.notAfter)]] : [])),
+  );
   return entries
     .filter((entry) => entry.event === 'revoked')
     .filter(({ serial }) => (ends.get(serial) ?? 0) > now)

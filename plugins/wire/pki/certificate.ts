@@ -158,7 +158,9 @@ export function certificatesIn(pem: string): string[] {
 }
 
 function flagsOf(bytes: Buffer): number[] {
-  return [...bytes].flatMap((byte, at) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => byte & (0x80 >> bit)).map((bit) => at * 8 + bit));
+  return [...bytes].flatMap((byte, at) =>
+    [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => byte & (0x80 >> bit)).map((bit) => at * 8 + bit),
+  );
 }
 
 function authorityKey({ publicKey }: Issuer): der.Node {

@@ -42,7 +42,13 @@ export function time(date: Date): Node {
   const year = date.getUTCFullYear();
   if (year < utcYears.first || year > utcYears.last)
     return primitive(Type.GENERALIZEDTIME, `${date.toISOString().replace(/[-:T]|\.\d+/g, '')}`);
-  return primitive(Type.UTCTIME, `${date.toISOString().slice(2).replace(/[-:T]|\.\d+/g, '')}`);
+  return primitive(
+    Type.UTCTIME,
+    `${date
+      .toISOString()
+      .slice(2)
+      .replace(/[-:T]|\.\d+/g, '')}`,
+  );
 }
 
 /** `[number]` around parts, or in place of the type of some bytes. */
@@ -96,15 +102,23 @@ export const isTag = (node: Node | undefined, number: number): boolean =>
   node?.tagClass === Class.CONTEXT_SPECIFIC && (node.type as number) === number;
 export const isBoolean = (node: Node | undefined): boolean => node?.tagClass === Class.UNIVERSAL && node.type === Type.BOOLEAN;
 
+export const isInteger = (node: Node | undefined): boolean =>
+  node?.tagClass === Class.UNIVERSAL && node.type === Type.INTEGER && typeof node.value === 'string';
+
 /** The first PEM block with one of these labels. @throws PkiError `PKI_PEM` */
 export function fromPem(pem: string, ...labels: readonly string[]): Buffer {
-  for (const [, label = '', body = ''] of pem.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----\s*([A-Za-z0-9+/=\s]*?)-----END \1-----/g))
+  for (const [, label = '', body = ''] of pem.matchAll(
+    /-----BEGIN ([A-Z0-9 ]{1,40})-----\s*([A-Za-z0-9+/=\s]*?)-----END \1-----/g,
+  ))
     if (labels.includes(label)) return Buffer.from(body, 'base64');
   throw new PkiError('PKI_PEM', `there is no PEM block ${labels.join(' or ')} in: ${pem.slice(0, 60).replaceAll('\n', ' ')}`);
 }
 
 export function toPem(label: string, der: Uint8Array): string {
-  const lines = Buffer.from(der).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 

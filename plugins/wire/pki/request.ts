@@ -31,7 +31,8 @@ const maxBytes = 64 * 1024;
 
 /** @throws PkiError, also when whoever made it does not have its key */
 export function readRequest(pem: string): CertificateRequest {
-  if (pem.length > maxBytes) throw new PkiError('PKI_PEM', `the certificate request has ${pem.length} bytes; at most ${maxBytes} are read`);
+  if (pem.length > maxBytes)
+    throw new PkiError('PKI_PEM', `the certificate request has ${pem.length} bytes; at most ${maxBytes} are read`);
   const [info, algorithm, signature] = der.partsOf(der.decode(der.fromPem(pem, ...labels)));
   const [, subject, keyInfo, attributes] = der.partsOf(info);
   if (!info || !keyInfo) throw new PkiError('PKI_DER', 'the certificate request has no subject or no key');

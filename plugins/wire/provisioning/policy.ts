@@ -4,8 +4,8 @@ import type { SubjectPart } from '../pki/names.ts';
 import { subjectParts } from '../pki/names.ts';
 import { type CertificateRequest, readRequest } from '../pki/request.ts';
 import { compilePattern, type Pattern, patternSource } from '../regexp.ts';
-import type { ProvisionRequest } from './reply.ts';
 import { HookError } from './errors.ts';
+import type { ProvisionRequest } from './reply.ts';
 
 export interface PolicyConfig {
   /** Patterns of names that belong to callers and not to nodes. */
