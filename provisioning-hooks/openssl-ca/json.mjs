@@ -1,8 +1,8 @@
 // The JSON of openssl-ca.sh. `read FOLDER` checks what comes in on stdin and writes a file for each value; `answer FOLDER`
 // prints the answer; the others are small services for the index that openssl keeps.
 
-import { execFileSync } from 'node:child_process';
-import { createPublicKey } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -12,7 +12,7 @@ const leastRsaBits = 2048;
 const config = JSON.parse(process.env.MUSTER_CONFIG ?? '{}');
 const [what, ...args] = process.argv.slice(2);
 
-const commands = { read, answer, whole, until, withdraw, revoked };
+const commands = { read, answer, whole, withdraw, revoked };
 try {
   commands[what](...args);
 } catch (error) {
@@ -26,7 +26,9 @@ function read(folder) {
   const ca = config['plugin.muster.openssl_ca.folder'] ?? process.env.OPENSSL_CA ?? (state && join(state, 'ca'));
   if (!ca) throw new Error('set plugin.muster.openssl_ca.folder, or OPENSSL_CA, to the folder of the authority');
   if (/[\s$"'\\#]/.test(ca)) throw new Error(`${ca}: openssl reads no path with such characters; choose another folder`);
-  const values = { folder: ca, days: String(config['plugin.muster.openssl_ca.days'] ?? 365), ...checked(asked) };
+  const days = Number(config['plugin.muster.openssl_ca.days'] ?? 365);
+  const until = stamp(new Date(Date.now() + days * 86_400_000));
+  const values = { folder: ca, days: String(days), until, random: randomSerial(), ...checked(asked) };
   for (const [name, text] of Object.entries(values)) writeFileSync(join(folder, name), text, { mode: 0o600 });
 }
 
@@ -42,16 +44,15 @@ function checked(asked) {
   if (denied.some((pattern) => new RegExp(pattern).test(identity.toLowerCase())))
     throw new Error(`${identity} is a name of callers`);
   if (typeof csr?.csr !== 'string') throw new Error(`there is no certificate request of ${identity}`);
-  const subject = openssl(csr.csr, ['-noout', '-subject', '-nameopt', 'sep_multiline,utf8,sname']);
-  const names = [...subject.matchAll(/^\s*CN\s*=\s*(.*)$/gm)].map(([, name]) => name);
+  const about = openssl(csr.csr, ['-verify', '-subject', '-nameopt', 'sep_multiline,utf8,esc_ctrl,sname', '-pubkey']);
+  const names = [...about.slice(about.indexOf('subject=')).matchAll(/^\s*CN\s*=\s*(.*)$/gm)].map(([, name]) => name);
   if (names.length !== 1 || names[0] !== identity)
     throw new Error(`the certificate request is for '${names.join(', ')}' and not for ${identity}`);
-  const asksFor = [
-    ...openssl(csr.csr, ['-noout', '-text']).matchAll(/(?:DNS|IP Address|email|URI|othername|DirName|Registered ID):[^,\n]*/g),
-  ];
+  const extensions = openssl(csr.csr, ['-text', '-reqopt', 'no_header,no_version,no_subject,no_pubkey,no_sigdump']);
+  const asksFor = [...extensions.matchAll(/(?:DNS|IP Address|email|URI|othername|DirName|Registered ID):[^,\n]*/g)];
   const foreign = asksFor.map(([name]) => name.trim()).find((name) => name !== `DNS:${identity}`);
   if (foreign !== undefined) throw new Error(`${identity} asks for ${foreign}; only its own name is given`);
-  const key = createPublicKey(openssl(csr.csr, ['-noout', '-pubkey']));
+  const key = createPublicKey(about.slice(about.indexOf('-----BEGIN PUBLIC KEY-----')));
   const bits = key.asymmetricKeyDetails?.modulusLength ?? leastRsaBits;
   if (bits < leastRsaBits) throw new Error(`the key of ${identity} has ${bits} bits; RSA keys need ${leastRsaBits}`);
   const usage = key.asymmetricKeyType === 'rsa' ? 'digitalSignature,keyEncipherment' : 'digitalSignature';
@@ -59,11 +60,13 @@ function checked(asked) {
 }
 
 function openssl(pem, flags) {
-  try {
-    return execFileSync(process.env.OPENSSL || 'openssl', ['req', ...flags], { input: pem, encoding: 'utf8', stdio: 'pipe' });
-  } catch (error) {
-    throw new Error(`the certificate request can not be read: ${String(error.stderr).trim().split('\n').at(-1)}`);
-  }
+  const args = ['req', '-noout', ...flags];
+  const { status, stdout, stderr } = spawnSync(process.env.OPENSSL || 'openssl', args, { input: pem, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the certificate request can not be read: ${String(stderr).trim().split('\n').at(-1)}`);
+  // Up to version 3.2 a signature that does not fit is only told, with exit code 0.
+  if (flags.includes('-verify') && !/verify OK/i.test(stdout + stderr))
+    throw new Error('the certificate request was not signed with its own key');
+  return stdout;
 }
 
 function answer(folder) {
@@ -99,10 +102,6 @@ function whole(file) {
   truncateSync(file, text.lastIndexOf(10) + 1);
 }
 
-function until(days) {
-  process.stdout.write(stamp(new Date(Date.now() + Number(days) * 86_400_000)));
-}
-
 /** Marks a line as `openssl ca -revoke` would, which wants the certificate itself to do so. */
 function withdraw(folder, file) {
   const [serial, reason] = ['serial', 'reason'].map((name) => readFileSync(join(folder, name), 'utf8'));
@@ -118,6 +117,13 @@ function withdraw(folder, file) {
 
 function revoked(crl) {
   process.stdout.write(JSON.stringify({ revoked: true, crl }));
+}
+
+/** 20 bytes: positive, and without the leading zeros that DER forbids. */
+function randomSerial() {
+  const bytes = randomBytes(20);
+  bytes[0] = (bytes[0] & 0x7f) | 0x40;
+  return bytes.toString('hex').toUpperCase();
 }
 
 function stamp(date) {

@@ -84,27 +84,22 @@ make_ca() {
   "$openssl" req -new -config "$ca/openssl.cnf" -key "$ca/intermediate.key" -subj '/CN=Muster OpenSSL CA' -out "$work/ca.csr"
   : > "$ca/index.txt"
   echo 1000 > "$ca/crlnumber"
-  "$openssl" x509 -req -in "$work/ca.csr" -CA "$ca/root.pem" -CAkey "$ca/root.key" -set_serial "0x4$(random_hex 39)" \
+  "$openssl" x509 -req -in "$work/ca.csr" -CA "$ca/root.pem" -CAkey "$ca/root.key" -set_serial "0x$(cat "$work/random")" \
     -extfile "$ca/openssl.cnf" -extensions intermediate -sha256 -days 3650 -out "$ca/intermediate.new" 2> "$work/log" \
     || fail "openssl x509: $(tail -n 1 "$work/log")"
   mv "$ca/intermediate.new" "$ca/intermediate.pem"
   publish
 }
 
-random_hex() {
-  "$openssl" rand -hex 20 | cut -c "1-$1"
-}
-
 # A part of a line may be there from a process that died; the next one must not go on behind it.
 record() {
-  "$node" "$here/json.mjs" whole "$ca/index.txt"
+  [ -z "$(tail -c 1 "$ca/index.txt")" ] || "$node" "$here/json.mjs" whole "$ca/index.txt" || fail "$ca/index.txt can not be mended"
   printf '%s\n' "$1" >> "$ca/index.txt"
 }
 
 provision() {
   identity=$(cat "$work/identity")
-  "$openssl" req -in "$work/csr.pem" -noout -verify > "$work/log" 2>&1 || fail "the certificate request of $identity is not signed with its key"
-  serial="4$(random_hex 39)"
+  serial=$(cat "$work/random")
   # The subject is that of the request; the names are not, they come from here.
   cat > "$work/extensions" << EXTENSIONS
 [ node ]
@@ -118,8 +113,8 @@ EXTENSIONS
   "$openssl" x509 -req -in "$work/csr.pem" -CA "$ca/intermediate.pem" -CAkey "$ca/intermediate.key" -set_serial "0x$serial" \
     -extfile "$work/extensions" -extensions node -sha256 -days "$days" -out "$work/certificate.pem" 2> "$work/log" \
     || fail "openssl x509: $(tail -n 1 "$work/log")"
-  upper=$(echo "$serial" | tr a-f A-F)
-  locked record "$(printf 'V\t%s\t\t%s\tunknown\t/CN=%s' "$("$node" "$here/json.mjs" until "$days")" "$upper" "$identity")"
+  # Before anybody has the certificate it is in the index.
+  locked record "$(printf 'V\t%s\t\t%s\tunknown\t/CN=%s' "$(cat "$work/until")" "$serial" "$identity")"
   cat "$ca/intermediate.pem" >> "$work/certificate.pem"
   cat "$ca/root.pem" "$ca/intermediate.pem" > "$work/ca.pem"
   "$node" "$here/json.mjs" answer "$work"

@@ -14,7 +14,7 @@ import {
   type Signed,
 } from './certificate-rules.ts';
 import { checkRevocation } from './revocation.ts';
-import { type Finding, failed, passed, type RuleId, ruleIds, skipped } from './rules.ts';
+import { type Finding, failed, noCertificate, passed, type RuleId, ruleIds, skipped } from './rules.ts';
 import { type KeyKind, type KeyPair, makeKeys, makeSample, type Sample, type SamplePlan, sampleNames } from './samples.ts';
 import { inspectSignature } from './signature-rule.ts';
 import { limitMs, type Target } from './target.ts';
@@ -80,7 +80,7 @@ export class Check {
         : passed('time', `the slowest took ${seconds(this.#slowestMs)}`),
     );
     if (readable) this.#serialNumbers();
-    return this.#complete('the first certificate could not be read');
+    return this.#complete(noCertificate);
   }
 
   #add(...findings: readonly Finding[]): void {
@@ -96,7 +96,7 @@ export class Check {
   #unanswered(why: string): Finding[] {
     this.#add(failed('answer', why));
     if (this.#slowestMs >= limitMs) this.#add(failed('time', `it took ${seconds(this.#slowestMs)}`));
-    return this.#complete('there was no certificate to look at');
+    return this.#complete(noCertificate);
   }
 
   async #ask({ request }: Sample): Promise<Outcome> {
@@ -222,7 +222,8 @@ export class Check {
         continue;
       }
       const { details } = checkPem(outcome.reply);
-      const wrong = details && inspectNames(details, identity).find(({ rule, verdict }) => rule === 'names' && verdict === 'failed');
+      const wrong =
+        details && inspectNames(details, identity).find(({ rule, verdict }) => rule === 'names' && verdict === 'failed');
       if (wrong) return this.#add(failed('foreign', wrong.detail));
       told.push(`${name} was left out`);
     }

@@ -6,7 +6,7 @@ import { CheckError } from './errors.ts';
 import { createProgress } from './progress.ts';
 import { takeRate } from './rate.ts';
 import { accept, isFit, jsonOf, type Outcome, textOf } from './report.ts';
-import { type RuleId, ruleIds } from './rules.ts';
+import { noCertificate, type RuleId, ruleIds, skipped } from './rules.ts';
 import { findTarget, type Target } from './target.ts';
 
 interface Options {
@@ -73,7 +73,7 @@ async function check(host: Host, target: Target, { options, accepted, signal }: 
     signal.throwIfAborted();
     return {
       hook: target.title,
-      findings: accept([...findings, rate.finding], accepted),
+      findings: accept([...findings, answers ? rate.finding : skipped('rate', noCertificate)], accepted),
       issued: samples.issued + rate.issued,
       perMinute: seconds > 0 ? rate.perMinute : undefined,
     };

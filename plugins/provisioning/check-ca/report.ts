@@ -1,6 +1,6 @@
 // The report: for a team that keeps an authority, or for a program.
 
-import { type Finding, type RuleId, ruleIds, rules, type Verdict } from './rules.ts';
+import { type Finding, noCertificate, type RuleId, ruleIds, rules, type Verdict } from './rules.ts';
 
 export interface Outcome {
   readonly hook: string;
@@ -13,7 +13,7 @@ export interface Outcome {
 const signs: Readonly<Record<Verdict, string>> = { passed: '✓', failed: '✗', skipped: '–' };
 const colors: Readonly<Record<Verdict, string>> = { passed: '\x1b[32m', failed: '\x1b[31m', skipped: '\x1b[2m' };
 const reset = '\x1b[0m';
-const longestDetail = 160;
+const longestDetail = 240;
 
 /** Those who were accepted count as not looked at. */
 export function accept(findings: readonly Finding[], accepted: readonly RuleId[]): Finding[] {
@@ -30,12 +30,15 @@ export function isFit({ findings }: Outcome): boolean {
 
 export function textOf(outcome: Outcome, color: boolean): string {
   const width = Math.max(...ruleIds.map((rule) => rule.length));
-  const lines = outcome.findings.flatMap(({ rule, verdict, detail }) => {
+  const indent = ' '.repeat(width + 6);
+  const lines = outcome.findings.filter(isLookedAt).flatMap(({ rule, verdict, detail }) => {
     const sign = color ? `${colors[verdict]}${signs[verdict]}${reset}` : signs[verdict];
-    const said = `      ${' '.repeat(width)}${oneLine(detail)}`;
     const line = `  ${sign} ${rule.padEnd(width)}  ${rules[rule].title}`;
-    return verdict === 'failed' ? [line, said, `      ${' '.repeat(width)}→ ${rules[rule].remedy}`] : [line, said];
+    const said = `${indent}${oneLine(detail)}`;
+    return verdict === 'failed' ? [line, said, `${indent}→ ${rules[rule].remedy}`] : [line, said];
   });
+  const unseen = outcome.findings.filter((finding) => !isLookedAt(finding)).map(({ rule }) => rule);
+  if (unseen.length > 0) lines.push(`  ${signs.skipped} ${noCertificate}: ${unseen.join(', ')}`);
   const count = (verdict: Verdict) => outcome.findings.filter((finding) => finding.verdict === verdict).length;
   const wrong = outcome.findings.filter(({ verdict }) => verdict === 'failed').map(({ rule }) => rule);
   return [
@@ -58,6 +61,11 @@ export function jsonOf(outcome: Outcome): string {
   }));
   const { hook, issued, perMinute } = outcome;
   return `${JSON.stringify({ hook, fit: isFit(outcome), issued, per_minute: perMinute ?? null, rules: findings }, null, 2)}\n`;
+}
+
+/** Without a certificate there is nothing to be said of most rules, and one line is enough. */
+function isLookedAt({ detail }: Finding): boolean {
+  return detail !== noCertificate;
 }
 
 function oneLine(text: string): string {

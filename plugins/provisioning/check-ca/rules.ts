@@ -94,4 +94,7 @@ export const passed = (rule: RuleId, detail: string): Finding => ({ rule, verdic
 export const failed = (rule: RuleId, detail: string): Finding => ({ rule, verdict: 'failed', detail });
 export const skipped = (rule: RuleId, detail: string): Finding => ({ rule, verdict: 'skipped', detail });
 
+/** Said of rules on a certificate that there is not. */
+export const noCertificate = 'there was no certificate to look at';
+
 export const ruleIds = Object.keys(rules) as RuleId[];

@@ -125,6 +125,8 @@ export interface CertificateDetails {
   /** Undefined where the certificate does not say. */
   readonly usages: readonly number[] | undefined;
   readonly extendedUsages: readonly string[] | undefined;
+  /** Values by their identifier. */
+  readonly extensions: ReadonlyMap<string, Buffer>;
 }
 
 /** @throws PkiError if it can't be read */
@@ -144,6 +146,7 @@ export function readCertificate(pem: string): CertificateDetails {
   const extendedUsages = extensions.get(oids.extendedKeyUsage);
   return {
     x509,
+    extensions,
     // Version, serial, algorithm, issuer, validity, subject.
     subject: decodeSubject(body[5]),
     names: names && decodeAlternativeNames(names),
