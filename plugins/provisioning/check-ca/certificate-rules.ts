@@ -1,5 +1,6 @@
 // What is to be seen of one certificate.
 
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type CertificateDetails, certificatesIn, readCertificate } from '../../wire/pki/certificate.ts';
 import { keyUsages, oids, type Subject } from '../../wire/pki/names.ts';
@@ -78,7 +79,7 @@ export function inspectNames({ names }: CertificateDetails, identity: string): F
   ];
 }
 
-function inspectUsages({ x509, usages, extendedUsages }: CertificateDetails): Finding[] {
+function inspectUsages({ isAuthority, usages, extendedUsages }: CertificateDetails): Finding[] {
   const purposes = [oids.clientAuth, oids.serverAuth].filter((oid) => extendedUsages && !extendedUsages.includes(oid));
   const missing = purposes.map((oid) => (oid === oids.clientAuth ? 'clientAuth' : 'serverAuth'));
   return [
@@ -92,7 +93,7 @@ function inspectUsages({ x509, usages, extendedUsages }: CertificateDetails): Fi
       : missing.length === 0
         ? passed('purpose', 'clientAuth, serverAuth')
         : failed('purpose', `${missing.join(' and ')} is missing`),
-    x509.ca ? failed('leaf', 'it may sign other certificates') : passed('leaf', 'CA:FALSE'),
+    isAuthority ? failed('leaf', 'it may sign other certificates') : passed('leaf', 'CA:FALSE'),
   ];
 }
 
@@ -114,12 +115,12 @@ export async function inspectTrust({ certificate, ca = '' }: Signed, { identity,
     return [failed('chain', 'there is no certificate in `ca`'), skipped('handshake', 'there is nothing to trust')];
   try {
     const { subjects, problem } = followChain(certificate, ca);
+    const chain = problem === undefined ? passed('chain', subjects.slice(1).join(' ← ')) : failed('chain', problem);
+    if (!new X509Certificate(certificate).checkPrivateKey(keys.privateKey))
+      return [chain, skipped('handshake', 'the certificate is not for the key of the request')];
     const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
     const refusal = await tryHandshake(identity, { cert: certificate, key, ca });
-    return [
-      problem === undefined ? passed('chain', subjects.slice(1).join(' ← ')) : failed('chain', problem),
-      refusal === undefined ? passed('handshake', 'both ends accepted it') : failed('handshake', refusal),
-    ];
+    return [chain, refusal === undefined ? passed('handshake', 'both ends accepted it') : failed('handshake', refusal)];
   } catch (error) {
     return [failed('chain', (error as Error).message), skipped('handshake', 'there is nothing that TLS could be tried with')];
   }

@@ -22,6 +22,8 @@ import { limitMs, type Target } from './target.ts';
 export interface CheckOptions extends Limits {
   readonly domain: string;
   readonly revoke: boolean;
+  /** Makes keys for samples. */
+  readonly keys?: typeof makeKeys;
 }
 
 /** What a hook did with a sample. */
@@ -37,6 +39,7 @@ const leastSerialBytes = 8;
 export class Check {
   readonly #target: Target;
   readonly #options: CheckOptions;
+  readonly #keys: typeof makeKeys;
   readonly #name: (what: string) => string;
   readonly #findings: Finding[] = [];
   readonly #serials: string[] = [];
@@ -45,6 +48,7 @@ export class Check {
   constructor(target: Target, options: CheckOptions) {
     this.#target = target;
     this.#options = options;
+    this.#keys = options.keys ?? makeKeys;
     this.#name = sampleNames(options.domain);
   }
 
@@ -55,7 +59,7 @@ export class Check {
 
   /** All rules but the rate. `onStep` is told how many of how many samples are done. */
   async run(onStep: (done: number, of: number) => void): Promise<Finding[]> {
-    const keys = await makeKeys('rsa2048');
+    const keys = await this.#keys('rsa2048');
     const first = makeSample({ identity: this.#name('node'), keys });
     const outcome = await this.#ask(first);
     if (outcome.did === 'refused') return this.#unanswered(outcome.why);
@@ -139,7 +143,7 @@ export class Check {
   }
 
   async #keyKind(rule: RuleId & KeyKind, kind: KeyKind): Promise<void> {
-    const sample = makeSample({ identity: this.#name(kind), keys: await makeKeys(kind) });
+    const sample = makeSample({ identity: this.#name(kind), keys: await this.#keys(kind) });
     const outcome = await this.#ask(sample);
     if (outcome.did === 'refused') {
       this.#add(rule === 'rsa4096' ? failed(rule, outcome.why) : skipped(rule, `refused: ${outcome.why}`));
@@ -172,7 +176,7 @@ export class Check {
   }
 
   async #reissue(first: Sample, before: Signed): Promise<void> {
-    const again = makeSample({ identity: first.identity, keys: await makeKeys('rsa2048') });
+    const again = makeSample({ identity: first.identity, keys: await this.#keys('rsa2048') });
     const outcome = await this.#ask(again);
     if (outcome.did === 'refused') this.#add(failed('reissue', outcome.why));
     else {
@@ -193,7 +197,7 @@ export class Check {
       ['denied', () => this.#plan({ identity: callerName, keys })],
       ['mismatch', () => this.#plan({ identity: this.#name('mismatch'), keys }, victim)],
       ['proof', () => this.#plan({ identity: this.#name('proof'), keys, alter: spoilSignature })],
-      ['weak', async () => this.#plan({ identity: this.#name('weak'), keys: await makeKeys('rsa1024') })],
+      ['weak', async () => this.#plan({ identity: this.#name('weak'), keys: await this.#keys('rsa1024') })],
       ['garbage', () => this.#plan({ identity: this.#name('garbage'), keys, alter: () => 'this is no certificate request\n' })],
     ];
     return [

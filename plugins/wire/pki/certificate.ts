@@ -122,6 +122,8 @@ export interface CertificateDetails {
   readonly x509: X509Certificate;
   readonly subject: Subject;
   readonly names: AlternativeNames | undefined;
+  /** Whether it says so of itself; node:crypto looks at the usages too. */
+  readonly isAuthority: boolean;
   /** Undefined where the certificate does not say. */
   readonly usages: readonly number[] | undefined;
   readonly extendedUsages: readonly string[] | undefined;
@@ -150,6 +152,7 @@ export function readCertificate(pem: string): CertificateDetails {
     // Version, serial, algorithm, issuer, validity, subject.
     subject: decodeSubject(body[5]),
     names: names && decodeAlternativeNames(names),
+    isAuthority: saysAuthority(extensions.get(oids.basicConstraints)),
     usages: usages && flagsOf(der.bitsOf(der.decode(usages))),
     extendedUsages: extendedUsages && der.partsOf(der.decode(extendedUsages)).map((node) => der.oidOf(node)),
   };
@@ -158,6 +161,11 @@ export function readCertificate(pem: string): CertificateDetails {
 /** Every PEM block with a certificate, in order. */
 export function certificatesIn(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+}
+
+function saysAuthority(constraints: Buffer | undefined): boolean {
+  const [first] = constraints ? der.partsOf(der.decode(constraints)) : [];
+  return der.isBoolean(first) && der.bytesOf(first)[0] !== 0;
 }
 
 function flagsOf(bytes: Buffer): number[] {

@@ -7,8 +7,8 @@ import { type ProvisionReply, type ProvisionRequest, readHookReply } from './rep
 
 /** The time that Choria gives a helper. */
 export const helperMs = 10_000;
-/** Of a longer output the host keeps the end only. */
-const mostBytes = 1024 * 1024;
+/** The host keeps the end of an output, about twice this. */
+const mostBytes = 512 * 1024;
 const handedOn: readonly string[] = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
 
 export interface HelperRun {
