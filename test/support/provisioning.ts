@@ -5,6 +5,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Issuer, makeCertificate, randomSerial } from '../../plugins/wire/pki/certificate.ts';
 import type { Subject } from '../../plugins/wire/pki/names.ts';
 import { makeRequest } from '../../plugins/wire/pki/request.ts';
 import type { ProvisionReply, ProvisionRequest } from '../../plugins/wire/provisioning/reply.ts';
@@ -114,4 +115,28 @@ export class Served {
     this.#child.kill('SIGKILL');
     await gone;
   }
+}
+
+/** A root and an intermediate for signers that bring none: `root.pem`, `intermediate.pem`, their keys, and both in `ca.pem`. */
+export function makeAuthorityFiles(folder: string): void {
+  const [root, intermediate] = ['Peer Root CA', 'Peer CA'].map((name): Issuer => ({ subject: { CN: name }, ...ecKeys() }));
+  if (!root || !intermediate) throw new Error('two names make two authorities');
+  const pemOf = (of: Issuer, pathLength: number) =>
+    makeCertificate(
+      {
+        serial: randomSerial(),
+        subject: of.subject,
+        publicKey: of.publicKey,
+        notBefore: new Date(Date.now() - 3_600_000),
+        notAfter: new Date(Date.now() + 365 * 86_400_000),
+        usages: ['keyCertSign', 'cRLSign'],
+        authority: { pathLength },
+      },
+      root,
+    );
+  const pems = { root: pemOf(root, 1), intermediate: pemOf(intermediate, 0) };
+  for (const [name, { privateKey }] of Object.entries({ root, intermediate }))
+    writeFileSync(join(folder, `${name}.key`), privateKey.export({ type: 'sec1', format: 'pem' }), { mode: 0o600 });
+  for (const [name, pem] of Object.entries({ ...pems, ca: pems.root + pems.intermediate }))
+    writeFileSync(join(folder, `${name}.pem`), pem);
 }
