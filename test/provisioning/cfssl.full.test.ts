@@ -89,6 +89,16 @@ test('signs so that openssl verifies it, with the name that the request did not 
   expect(leaf.subject.split('\n').sort()).toEqual(['C=MT', 'CN=n1.example.net', 'L=Valletta', 'O=Example', 'OU=Nodes']);
 });
 
+test('does the same as a process of its own', async () => {
+  const apart = await startHost({ distribution: true, config, inlineAs: 'persistent' });
+  try {
+    const signed = await sign(apart, 'cfssl', asking({ identity: 'n5.example.net', keys }));
+    expect(verdictOf(work, signed, '-verify_hostname', 'n5.example.net')).toBe('OK');
+  } finally {
+    await apart.stop();
+  }
+});
+
 test('holds up to check-ca, revocation included', async () => {
   const file = writeConfig(work, 'muster.conf', config);
   const args = ['provisioning', 'check-ca', 'cfssl', '--config', file, '--revoke', '--json', '--rate-seconds', '3'];

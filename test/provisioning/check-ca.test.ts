@@ -97,7 +97,7 @@ describe('a program that gives no answer is told so, by what it did:', () => {
     ['prints half a document', 'printf \'{"certificate":"-----BEG\'', 'it printed something that is not one JSON object'],
     ['prints 100 MB', 'head -c 100000000 /dev/zero | tr "\\0" x', 'it printed more than 524288 bytes'],
     ['exits with 1', 'echo "no such profile" >&2; exit 1', 'it exited with 1: no such profile'],
-    ['exits with 1 and says nothing', 'exit 1', 'it exited with 1 and said nothing on stderr'],
+    ['exits with 1 and says nothing', 'exit 1', 'it exited with 1: nothing was said on stderr'],
     ['is killed', 'kill -9 $$', 'it was ended by SIGKILL'],
     ['reads nothing', 'exec <&-; echo "{}"', 'there is no `certificate` in its answer'],
   ])('%s', async (what, text, message) => {

@@ -100,7 +100,11 @@ plugins:
     process.env.SITE = 'mla';
     try {
       const host = await hostOf({ distribution: true, config });
-      expect(await provision(host, 'helper', request)).toEqual({ ...answered, msg: 'version 0.29.4, site mla' });
+      const apart = await hostOf({ distribution: true, config, inlineAs: 'persistent' });
+      const expected = { ...answered, msg: 'version 0.29.4, site mla' };
+      expect(await provision(host, 'helper', request)).toEqual(expected);
+      // As a process of its own it has no more of the environment than others have.
+      expect(await provision(apart, 'helper', request)).toEqual({ ...expected, msg: 'version 0.29.4, site unknown' });
       const revoked = host.host.call('provisioning-hook', 'helper', 'hook/revoke', revocation);
       await expect(revoked).rejects.toMatchObject({ code: 'UNKNOWN_METHOD' });
     } finally {

@@ -130,6 +130,30 @@ test('one that is killed while it has the lock does not hold up the next, and it
   expect(indexOf(folder).map((line) => line.at(-1))).toEqual(['/CN=k1.example.net', '/CN=k2.example.net']);
 }, 60_000);
 
+test('several that are killed at any moment leave nothing that the others trip over', async () => {
+  const folder = join(work, 'kills');
+  await run(folder, 'first.example.net').answer;
+  const all = Array.from({ length: 6 }, (_, index) => run(folder, `m${index}.example.net`));
+  const [early, late, ...kept] = all;
+  const killed = [early, late].map((one) =>
+    one?.answer.then(
+      () => 'answered',
+      () => 'killed',
+    ),
+  );
+  process.kill(-Number(early?.child.pid), 'SIGKILL');
+  // The other one when somebody has signed, which is when it is most likely in the middle of it.
+  await Promise.race(kept.map(({ answer }) => answer));
+  if (late?.child.exitCode === null && late.child.signalCode === null) process.kill(-Number(late.child.pid), 'SIGKILL');
+  const answers = await Promise.all(kept.map(({ answer }) => answer));
+  expect(await killed[0]).toBe('killed');
+  await killed[1];
+  const entered = indexOf(folder).map(([, , , serial]) => serial);
+  for (const { certificate } of answers) expect(entered).toContain(new X509Certificate(certificate).serialNumber);
+  expect(verdictOf(work, await run(folder, 'last.example.net').answer)).toBe('OK');
+  expect(openssl(['ca', '-config', join(folder, 'openssl.cnf'), '-gencrl'])).toContain('BEGIN X509 CRL');
+}, 60_000);
+
 test('an authority of which only a part was made is made anew', async () => {
   const folder = join(work, 'half');
   mkdirSync(folder);

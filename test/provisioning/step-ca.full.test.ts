@@ -83,6 +83,16 @@ test('signs so that openssl verifies it, with the names that the token has', asy
   expect(new X509Certificate(plain.certificate).subjectAltName).toBe('DNS:n1.example.net');
 });
 
+test('does the same as a process of its own', async () => {
+  const apart = await startHost({ distribution: true, config, inlineAs: 'persistent' });
+  try {
+    const signed = await sign(apart, 'step-ca', asking({ identity: 'n5.example.net', keys }));
+    expect(verdictOf(work, signed, '-verify_hostname', 'n5.example.net')).toBe('OK');
+  } finally {
+    await apart.stop();
+  }
+});
+
 test('holds up to check-ca, revocation included', async () => {
   const file = writeConfig(work, 'muster.conf', config);
   const args = [

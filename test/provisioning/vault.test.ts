@@ -105,6 +105,16 @@ test('puts a node off with the reason that Vault gives', async () => {
   });
 });
 
+test('does the same as a process of its own', async () => {
+  const apart = await startHost({ distribution: true, config: configOf({}), inlineAs: 'persistent' });
+  try {
+    const signed = await sign(apart, 'vault', asking({ identity: 'n2.example.net', keys }));
+    expect(verdictOf(work, signed, '-verify_hostname', 'n2.example.net')).toBe('OK');
+  } finally {
+    await apart.stop();
+  }
+});
+
 test('revokes by the serial number as Vault writes it', async () => {
   const serial = new X509Certificate((await sign(host, 'vault', asking({ identity: 'n1.example.net', keys }))).certificate)
     .serialNumber;

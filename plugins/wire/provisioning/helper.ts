@@ -42,9 +42,9 @@ export async function runHelper(
     throw new HookError('HOOK_REPLY', error.message, { cause: error });
   });
   if (ended.exitCode !== 0) {
-    const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';
-    const how = ended.signal === null ? `exited with ${ended.exitCode}` : `was ended by ${ended.signal}`;
-    throw new HookError('HOOK_REPLY', `it ${how}${last === '' ? ' and said nothing on stderr' : `: ${last}`}`);
+    const last = ended.stderr.trimEnd().split('\n').at(-1) || 'nothing was said on stderr';
+    if (ended.signal !== null) throw new HookError('HOOK_REPLY', `it was ended by ${ended.signal}: ${last}`);
+    throw new HookError('HOOK_REPLY', `it exited with ${ended.exitCode}: ${last}`);
   }
   if (Buffer.byteLength(ended.stdout) >= mostBytes)
     throw new HookError('HOOK_REPLY', `it printed more than ${mostBytes} bytes; an answer has a few thousand`);
