@@ -17,12 +17,14 @@ import {
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
+import { connect as connectNats } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { findNatsServer } from '../../plugins/broker/program.ts';
 import type { Subject } from '../../plugins/wire/pki/names.ts';
-import { temporaryFolder, until } from '../support/folders.ts';
+import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost, type TestHostOptions } from '../support/hosts.ts';
-import { asking, ecKeys, ed25519Keys, openssl, provision, rsaKeys, sign, verdictOf } from '../support/provisioning.ts';
+import { asking, ecKeys, ed25519Keys, openssl, provision, rsaKeys, Served, sign, verdictOf } from '../support/provisioning.ts';
 
 const keys = rsaKeys();
 const hook = 'built-in-ca';
@@ -160,6 +162,40 @@ test('both ends of a real TLS connection accept what was issued, and see the nam
   const [accepted] = (await once(listener, 'secureConnection')) as [typeof socket];
   expect(accepted.getPeerCertificate().subject.CN).toBe('n1.example.net');
   expect(accepted.authorized).toBe(true);
+});
+
+test('a real nats-server takes it for itself, and takes nodes that have one, and no others', async () => {
+  const folder = folderOf();
+  const [host, stranger] = [await hostWith(join(folder, 'ca')), await hostWith(join(folder, 'other'))];
+  const broker = await sign(host, hook, asking({ identity: 'localhost', keys }));
+  const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const files = { cert: join(folder, 'b.pem'), key: join(folder, 'b.key'), ca: join(folder, 'ca.pem') };
+  for (const [file, text] of [
+    [files.cert, broker.certificate],
+    [files.key, key],
+    [files.ca, broker.ca],
+  ] as const)
+    writeFileSync(file, text, { mode: 0o600 });
+  const port = await freePort();
+  const lines = [
+    `listen: "127.0.0.1:${port}"`,
+    `tls { cert_file: "${files.cert}", key_file: "${files.key}", ca_file: "${files.ca}", verify: true }`,
+  ];
+  writeFileSync(join(folder, 'nats.conf'), lines.join('\n'));
+  const server = new Served(findNatsServer(process.env, distributionRoot()), ['-c', join(folder, 'nats.conf')], folder);
+  closers.push(() => server.stop());
+  await until('nats-server listens', () => server.output.join('').includes('Server is ready'));
+  const attempt = async (from: TestHost) => {
+    const { certificate } = await sign(from, hook, asking({ identity: 'n1.example.net', keys }));
+    const tls = { cert: certificate, key, ca: broker.ca };
+    return connectNats({ servers: `localhost:${port}`, tls, reconnect: false, timeout: 5_000 });
+  };
+  const connection = await attempt(host);
+  expect(connection.info?.tls_verify).toBe(true);
+  await connection.flush();
+  await connection.close();
+  await expect(attempt(stranger)).rejects.toThrow();
+  expect(server.output.join('')).toContain('certificate signed by unknown authority');
 });
 
 test('the authority is a root with one intermediate, whose keys nobody else can read', async () => {
@@ -321,8 +357,8 @@ describe('several processes in one folder', () => {
     await Promise.all(issuing.map(({ child }) => once(child, 'close')));
     const all = issuing.flatMap(({ certificates }) => certificates);
     expect(all).toHaveLength(30);
-    const root = new X509Certificate(readFileSync(join(folder, 'intermediate.pem')));
-    for (const pem of all) expect(new X509Certificate(pem).verify(root.publicKey)).toBe(true);
+    const issuer = new X509Certificate(readFileSync(join(folder, 'intermediate.pem')));
+    for (const pem of all) expect(new X509Certificate(pem).verify(issuer.publicKey)).toBe(true);
     expect(
       issuedIn(folder)
         .map(({ serial }) => serial)
