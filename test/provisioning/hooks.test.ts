@@ -28,6 +28,7 @@ def helper(input)
     "defer" => input["csr"].nil?,
     "msg" => "version #{inventory["version"]}, site #{ENV["SITE"] || "unknown"}",
     "certificate" => "",
+    "key" => nil,
     "configuration" => {"identity" => input["identity"], "plugin.choria.server.provision" => "false"},
   }
 rescue StandardError => e
@@ -39,6 +40,7 @@ puts JSON.generate(helper(JSON.parse(STDIN.read)))
 const answered = {
   defer: false,
   certificate: '',
+  key: null,
   configuration: { identity: 'n1.example.net', 'plugin.choria.server.provision': 'false' },
 };
 
@@ -61,13 +63,25 @@ describe('the contract', () => {
   const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8')) as Record<string, unknown>;
   const { methods } = read('ddl/contracts/provisioning-hook.json') as { methods: Record<string, Record<string, unknown>> };
 
-  test.each([
-    ['request', 'hook/provision', 'params'],
-    ['reply', 'hook/provision', 'result'],
-    ['revocation', 'hook/revoke', 'params'],
-  ])('says of a %s what the schema of that name says', (name, method, part) => {
+  const schemaOf = (name: string) => {
     const { title: _title, description: _description, ...schema } = read(`ddl/schemas/muster/provisioning/v1/${name}.json`);
-    expect(methods[method]?.[part]).toEqual(schema);
+    return schema;
+  };
+
+  test.each([
+    ['request', 'hook/provision'],
+    ['revocation', 'hook/revoke'],
+  ])('says of a %s what the schema of that name says', (name, method) => {
+    expect(methods[method]?.params).toEqual(schemaOf(name));
+  });
+
+  test('says of a reply what the schema says, and lets null be what is absent, as the decoder of the original does', () => {
+    const withoutNull = (_key: string, value: unknown) =>
+      Array.isArray(value) && value.length === 2 && value[1] === 'null' ? value[0] : value;
+    const plain = (schema: unknown) => JSON.parse(JSON.stringify(schema, withoutNull)) as unknown;
+    const { result } = methods['hook/provision'] as { result: { properties: Record<string, { type: unknown }> } };
+    expect(plain(result)).toEqual(plain(schemaOf('reply')));
+    for (const { type } of Object.values(result.properties)) expect(type).toContain('null');
   });
 
   test('gives a hook the time that Choria gives a helper', () => {
@@ -101,7 +115,8 @@ plugins:
     try {
       const host = await hostOf({ distribution: true, config });
       const apart = await hostOf({ distribution: true, config, inlineAs: 'persistent' });
-      const expected = { ...answered, msg: 'version 0.29.4, site mla' };
+      const { key: _absent, ...given } = answered;
+      const expected = { ...given, msg: 'version 0.29.4, site mla' };
       expect(await provision(host, 'helper', request)).toEqual(expected);
       // As a process of its own it has no more of the environment than others have.
       expect(await provision(apart, 'helper', request)).toEqual({ ...expected, msg: 'version 0.29.4, site unknown' });
