@@ -48,6 +48,18 @@ test('an authority that keeps them all passes, and what it can not do is said', 
   expect([...findings.map(({ rule }) => rule), 'rate'].sort()).toEqual([...ruleIds].sort());
 });
 
+test('an authority that signs for the name of the node, whatever the request says, is as good as one that refuses', async () => {
+  const named: Crookedness = {
+    signsAnything: true,
+    plan: (plan, { identity }) => ({ ...plan, subject: { ...plan.subject, CN: identity }, names: [identity] }),
+  };
+  const mismatch = (await findingsOf(named)).find(({ rule }) => rule === 'mismatch');
+  expect(mismatch).toMatchObject({
+    verdict: 'passed',
+    detail: expect.stringMatching(/^it was signed for muster-check-mismatch-/),
+  });
+});
+
 const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
 
 const cases: readonly (readonly [what: string, crookedness: Crookedness, rules: readonly RuleId[], detail: RegExp])[] = [

@@ -201,7 +201,6 @@ export class Check {
     const victim = this.#name('victim');
     const plans: readonly (readonly [rule: RuleId, plan: () => Promise<Sample>])[] = [
       ['denied', () => this.#plan({ identity: callerName, keys })],
-      ['mismatch', () => this.#plan({ identity: this.#name('mismatch'), keys }, victim)],
       ['proof', () => this.#plan({ identity: this.#name('proof'), keys, alter: spoilSignature })],
       ['weak', async () => this.#plan({ identity: this.#name('weak'), keys: await this.#keys('rsa1024') })],
       ['garbage', () => this.#plan({ identity: this.#name('garbage'), keys, alter: () => 'this is no certificate request\n' })],
@@ -211,6 +210,7 @@ export class Check {
         const outcome = await this.#ask(await plan());
         this.#add(outcome.did === 'signed' ? failed(rule, 'it was signed') : passed(rule, outcome.why));
       }),
+      () => this.#otherName(keys, victim),
       () => this.#foreignName(keys, victim),
     ];
   }
@@ -219,6 +219,21 @@ export class Check {
   async #plan(plan: SamplePlan, requested = plan.identity): Promise<Sample> {
     const sample = makeSample({ ...plan, identity: requested });
     return { ...sample, identity: plan.identity, request: { ...sample.request, identity: plan.identity } };
+  }
+
+  /** A hook may also sign the key for the name that the node has, whatever the request says. */
+  async #otherName(keys: KeyPair, victim: string): Promise<void> {
+    const identity = this.#name('mismatch');
+    const outcome = await this.#ask(await this.#plan({ identity, keys }, victim));
+    if (outcome.did === 'refused') return this.#add(passed('mismatch', outcome.why));
+    const { details } = checkPem(outcome.reply);
+    const isOwn =
+      details?.subject.CN === identity && inspectNames(details, identity).every(({ verdict }) => verdict === 'passed');
+    this.#add(
+      isOwn
+        ? passed('mismatch', `it was signed for ${identity}`)
+        : failed('mismatch', `it was signed for ${details?.subject.CN}`),
+    );
   }
 
   /** One after the other: a hook may refuse the one and let the other pass. */
