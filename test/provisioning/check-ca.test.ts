@@ -9,6 +9,7 @@ import { textOf } from '../../plugins/provisioning/check-ca/report.ts';
 import { runMuster } from '../support/command.ts';
 import { crookedTarget } from '../support/crooked-ca.ts';
 import { isAlive, temporaryFolder, until, writeBundle } from '../support/folders.ts';
+import { openssl } from '../support/provisioning.ts';
 
 const { path: work, remove } = temporaryFolder();
 afterAll(remove);
@@ -70,6 +71,25 @@ test('checks a helper of Choria as it is, which reads the JSON on stdin and writ
   expect(report.rules.find(({ rule }) => rule === 'fqdn')?.detail).toMatch(/\.test\.example\.org$/);
   expect(report.rules.find(({ rule }) => rule === 'revoke')?.verdict).toBe('skipped');
   expect(code).toBe(0);
+}, 60_000);
+
+test('finds out a helper as they are written in a hurry: no extensions, serial numbers that count, every request signed', async () => {
+  const [key, ca] = [join(work, 'hurry.key'), join(work, 'hurry.pem')];
+  openssl(['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', ca, '-subj', '/CN=Hurry', '-days', '100']);
+  const source = `#!/usr/bin/env node
+const { spawnSync } = require('node:child_process');
+const { identity, csr } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
+const args = ['x509', '-req', '-CA', '${ca}', '-CAkey', '${key}', '-set_serial', String(Date.now() % 60000), '-days', '3650'];
+const { status, stdout, stderr } = spawnSync('openssl', args, { input: csr.csr, encoding: 'utf8' });
+const ca = require('node:fs').readFileSync('${ca}', 'utf8');
+console.log(JSON.stringify(status === 0 ? { Certificate: stdout, CA: ca, configuration: { identity } } : { defer: true, msg: stderr }));
+`;
+  const { code, out } = await check(program('hurry.cjs', source), '--json', '--rate-seconds', '0');
+  const report = JSON.parse(out) as Report;
+  const wanted = ['san', 'fqdn', 'extra', 'purpose', 'chain', 'validity', 'serial', 'denied', 'mismatch', 'weak', 'settings'];
+  expect(verdicts(report, 'failed').sort()).toEqual(wanted.sort());
+  for (const { verdict, remedy } of report.rules) expect(remedy !== undefined).toBe(verdict === 'failed');
+  expect(code).toBe(1);
 }, 60_000);
 
 test('loads a bundle from its folder, with its own configuration', async () => {

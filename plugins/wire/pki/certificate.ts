@@ -149,8 +149,8 @@ export function readCertificate(pem: string): CertificateDetails {
   return {
     x509,
     extensions,
-    // Version, serial, algorithm, issuer, validity, subject.
-    subject: decodeSubject(body[5]),
+    // Version (left out in the first one), serial, algorithm, issuer, validity, subject.
+    subject: decodeSubject(body[der.isTag(body[0], 0) ? 5 : 4]),
     names: names && decodeAlternativeNames(names),
     isAuthority: saysAuthority(extensions.get(oids.basicConstraints)),
     usages: usages && flagsOf(der.bitsOf(der.decode(usages))),
