@@ -92,7 +92,9 @@ export function provideGoProgram(root, name, log) {
       ...env,
       GOBIN: join(root, '.tools/go'),
       GOCACHE: join(root, '.tools/go-cache'),
-      GOFLAGS: '-mod=mod',
+      GOMODCACHE: join(root, '.tools/go-modules'),
+      // What is downloaded can be removed again like any other file.
+      GOFLAGS: '-mod=mod -modcacherw',
       // The version is pinned, and a machine that reaches a proxy need not reach the sum database.
       GOSUMDB: process.env.GOSUMDB ?? 'off',
     },

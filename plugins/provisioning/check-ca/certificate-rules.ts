@@ -18,6 +18,7 @@ export interface Limits {
 export type Signed = ProvisionReply & { readonly certificate: string };
 
 const dayMs = 86_400_000;
+const anyPurpose = '2.5.29.37.0';
 /** A clock may be ahead by so much before it is a fault. */
 const skewMs = 60_000;
 
@@ -80,7 +81,8 @@ export function inspectNames({ names }: CertificateDetails, identity: string): F
 }
 
 function inspectUsages({ isAuthority, usages, extendedUsages }: CertificateDetails): Finding[] {
-  const purposes = [oids.clientAuth, oids.serverAuth].filter((oid) => extendedUsages && !extendedUsages.includes(oid));
+  const given = extendedUsages ?? [];
+  const purposes = [oids.clientAuth, oids.serverAuth].filter((oid) => !given.includes(oid) && !given.includes(anyPurpose));
   const missing = purposes.map((oid) => (oid === oids.clientAuth ? 'clientAuth' : 'serverAuth'));
   return [
     usages === undefined
