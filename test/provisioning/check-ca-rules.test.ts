@@ -60,6 +60,17 @@ test('an authority that signs for the name of the node, whatever the request say
   });
 });
 
+test('an authority that makes the keys itself may do so, if it hands them over', async () => {
+  const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const plan: Crookedness['plan'] = (honest) => ({ ...honest, publicKey: pair.publicKey });
+  const findings = await findingsOf({ plan, reply: (reply) => ({ ...reply, key }) });
+  expect(failing(findings)).toEqual([]);
+  expect(findings.find(({ rule }) => rule === 'key')?.detail).toBe('rsa, that of the answer, which is handed over encrypted');
+  const lost = await findingsOf({ plan, reply: (reply) => ({ ...reply, key: 'encrypted' }) });
+  expect(failing(lost)).toEqual(expect.arrayContaining(['key', 'reissue']));
+});
+
 const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
 
 const cases: readonly (readonly [what: string, crookedness: Crookedness, rules: readonly RuleId[], detail: RegExp])[] = [

@@ -1,12 +1,12 @@
 // What is to be seen of one certificate.
 
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type CertificateDetails, certificatesIn, readCertificate } from '../../wire/pki/certificate.ts';
 import { keyUsages, oids, type Subject } from '../../wire/pki/names.ts';
 import type { ProvisionReply } from '../../wire/provisioning/reply.ts';
 import { followChain, tryHandshake } from './chain.ts';
-import { type Finding, failed, passed, skipped } from './rules.ts';
+import { type Finding, failed, passed, type RuleId, skipped } from './rules.ts';
 import type { Sample } from './samples.ts';
 
 export interface Limits {
@@ -46,12 +46,27 @@ export function checkPem({ certificate }: Signed): {
   }
 }
 
-/** Everything that one certificate tells by itself. */
-export function inspect(details: CertificateDetails, { identity, keys }: Sample, limits: Limits): Finding[] {
+/** The key that a node is left with: its own, or one that an authority insists on making. Undefined if that can't be read. */
+export function keyOf({ keys }: Sample, { key }: ProvisionReply): KeyObject | undefined {
+  if (!key) return keys.privateKey;
+  try {
+    return createPrivateKey(key);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a certificate is for the key that the node is left with; `rule` says of which sample. */
+export function inspectKey(rule: RuleId, { x509 }: CertificateDetails, sample: Sample, reply: ProvisionReply): Finding {
+  const key = keyOf(sample, reply);
+  if (!key || !x509.checkPrivateKey(key)) return failed(rule, `the key is not that of the ${reply.key ? 'answer' : 'request'}`);
+  const whose = reply.key ? 'that of the answer, which is handed over encrypted' : 'that of the request';
+  return passed(rule, `${x509.publicKey.asymmetricKeyType}, ${whose}`);
+}
+
+/** Everything else that one certificate tells by itself. */
+export function inspect(details: CertificateDetails, { identity }: Sample, limits: Limits): Finding[] {
   return [
-    details.x509.checkPrivateKey(keys.privateKey)
-      ? passed('key', `${details.x509.publicKey.asymmetricKeyType}, that of the request`)
-      : failed('key', 'the key is not that of the request'),
     details.subject.CN === identity
       ? passed('cn', identity)
       : failed('cn', `it is '${details.subject.CN ?? ''}', and the node is ${identity}`),
@@ -112,16 +127,18 @@ function inspectValidity({ x509 }: CertificateDetails, { minDays, maxDays }: Lim
 }
 
 /** What a certificate and the returned authority are together. */
-export async function inspectTrust({ certificate, ca = '' }: Signed, { identity, keys }: Sample): Promise<Finding[]> {
+export async function inspectTrust(reply: Signed, sample: Sample): Promise<Finding[]> {
+  const { certificate, ca = '' } = reply;
   if (certificatesIn(ca).length === 0)
     return [failed('chain', 'there is no certificate in `ca`'), skipped('handshake', 'there is nothing to trust')];
   try {
     const { subjects, problem } = followChain(certificate, ca);
     const chain = problem === undefined ? passed('chain', subjects.slice(1).join(' ← ')) : failed('chain', problem);
-    if (!new X509Certificate(certificate).checkPrivateKey(keys.privateKey))
-      return [chain, skipped('handshake', 'the certificate is not for the key of the request')];
-    const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-    const refusal = await tryHandshake(identity, { cert: certificate, key, ca });
+    const own = keyOf(sample, reply);
+    if (!own || !new X509Certificate(certificate).checkPrivateKey(own))
+      return [chain, skipped('handshake', 'the certificate is not for the key of the node')];
+    const key = own.export({ type: 'pkcs8', format: 'pem' }) as string;
+    const refusal = await tryHandshake(sample.identity, { cert: certificate, key, ca });
     return [chain, refusal === undefined ? passed('handshake', 'both ends accepted it') : failed('handshake', refusal)];
   } catch (error) {
     return [failed('chain', (error as Error).message), skipped('handshake', 'there is nothing that TLS could be tried with')];

@@ -6,6 +6,7 @@ import type { ProvisionReply } from '../../wire/provisioning/reply.ts';
 import {
   checkPem,
   inspect,
+  inspectKey,
   inspectNames,
   inspectSettings,
   inspectSubject,
@@ -141,6 +142,7 @@ export class Check {
     this.#add(finding, inspectSettings(reply));
     if (!details) return false;
     this.#add(
+      inspectKey('key', details, sample, reply),
       ...inspect(details, sample, this.#options),
       inspectSignature(reply.certificate),
       ...(await inspectTrust(reply, sample)),
@@ -156,11 +158,7 @@ export class Check {
       return;
     }
     const { details } = checkPem(outcome.reply);
-    this.#add(
-      details?.x509.checkPrivateKey(sample.keys.privateKey)
-        ? passed(rule, `${details.x509.publicKey.asymmetricKeyType}, that of the request`)
-        : failed(rule, 'the key is not that of the request'),
-    );
+    this.#add(details ? inspectKey(rule, details, sample, outcome.reply) : failed(rule, 'the certificate can not be read'));
   }
 
   async #subject(keys: KeyPair): Promise<void> {
@@ -186,8 +184,10 @@ export class Check {
     const outcome = await this.#ask(again);
     if (outcome.did === 'refused') this.#add(failed('reissue', outcome.why));
     else {
-      const isNew = checkPem(outcome.reply).details?.x509.checkPrivateKey(again.keys.privateKey) ?? false;
-      this.#add(isNew ? passed('reissue', first.identity) : failed('reissue', 'the certificate is not for the new key'));
+      const { details } = checkPem(outcome.reply);
+      this.#add(
+        details ? inspectKey('reissue', details, again, outcome.reply) : failed('reissue', 'the certificate can not be read'),
+      );
     }
     this.#add(
       this.#options.revoke

@@ -10,7 +10,10 @@ export const rules = {
     title: 'certificate in PEM: that of the node first, then intermediates, no root',
     remedy: 'put the certificate of the node first and intermediates after it; the root belongs into `ca`',
   },
-  key: { title: 'is for the key of the request', remedy: 'sign the key of the request; the node has no other' },
+  key: {
+    title: 'is for the key of the request, or for one that comes along',
+    remedy: 'sign the key of the request; an authority that makes keys itself returns the key as `key`',
+  },
   rsa4096: { title: 'signs RSA keys of 4096 bits, and leaves them so', remedy: 'allow RSA keys from 2048 to 4096 bits' },
   ecdsa: { title: 'signs ECDSA keys (P-256), or refuses them', remedy: 'sign the key as it is, or refuse it with a reason' },
   ed25519: { title: 'signs ed25519 keys, or refuses them', remedy: 'sign the key as it is, or refuse it with a reason' },
