@@ -4,9 +4,13 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-/** Writes `<root>/generated/commands.json`: every entry of `commands:` with the plugin that answers for it. */
-export function gatherCommands(root) {
-  const commands = ['plugins', 'agents']
+/**
+ * Writes `<root>/generated/bundle-folders.json`, the names of the folders with bundles, and `commands.json` beside it: every
+ * entry of `commands:` with the plugin that answers for it.
+ */
+export function gatherCommands(root, folders) {
+  writeFileSync(join(root, 'generated/bundle-folders.json'), JSON.stringify(folders));
+  const commands = folders
     .map((name) => join(root, name))
     .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name, 'bundle.yaml')))

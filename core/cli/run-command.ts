@@ -1,13 +1,14 @@
 // Runs a command of a bundle: a host for it alone, the terminal lent to it, Ctrl-C handed on, its exit code taken over.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { resolveConfig } from '../config/values.ts';
-import { readManifests } from '../host/bundle.ts';
+import { manifestName, readManifests } from '../host/bundle.ts';
 import { distributionRoot } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
 import { createPlainLog } from '../host/log.ts';
+import { type Manifest, parseManifest } from '../host/manifest.ts';
 import { Runtime } from '../host/runtime.ts';
 import { extraBundleFolders, knownKeys, loadSettings, ownBundleFolders, type Settings } from '../host/settings.ts';
 import { PluginError } from '../protocol/errors.ts';
@@ -29,7 +30,8 @@ export async function runBundleCommand(entry: CommandOfBundle, run: CommandRun):
   const root = distributionRoot();
   const folders = [...ownBundleFolders(root), ...extraBundleFolders(process.env)];
   const log = createPlainLog(process.stderr, run.debug ? 'debug' : 'warn');
-  const settings = readSettings(entry, run, root, folders);
+  const extra = bundleOf(entry, run);
+  const settings = readSettings(entry, run, { root, folders, manifest: extra?.manifest });
   for (const warning of settings.config.warnings) log.warn({}, warning);
   // Nothing of a command outlives it; several may run at once.
   const stateFolder = mkdtempSync(join(temporaryFolder(), 'muster-command-'));
@@ -62,6 +64,7 @@ export async function runBundleCommand(entry: CommandOfBundle, run: CommandRun):
   });
   try {
     await host.start();
+    if (extra) await host.reloadBundle(extra.source);
     const params = { command: entry.path, arguments: run.arguments, options: run.options };
     const { exitCode } = (await host.call('command', entry.plugin, 'command/run', params, { signal: interrupt.signal })) as {
       exitCode: number;
@@ -79,8 +82,27 @@ export async function runBundleCommand(entry: CommandOfBundle, run: CommandRun):
   }
 }
 
-function readSettings(entry: CommandOfBundle, run: CommandRun, root: string, folders: readonly string[]): Settings {
-  if (entry.config !== false) return loadSettings({ root, file: run.config, project: true, optional: true });
+/** The bundle that an argument names, if it names one. @throws ManifestError */
+function bundleOf(
+  { loads }: CommandOfBundle,
+  run: CommandRun,
+): { readonly source: string; readonly manifest: Manifest } | undefined {
+  const named = loads === undefined ? undefined : run.arguments[loads];
+  if (typeof named !== 'string') return undefined;
+  const source = resolve(named);
+  const file = join(source, manifestName);
+  return existsSync(file) ? { source, manifest: parseManifest(readFileSync(file, 'utf8'), file) } : undefined;
+}
+
+interface Known {
+  readonly root: string;
+  readonly folders: readonly string[];
+  /** Of a bundle that an argument names. */
+  readonly manifest: Manifest | undefined;
+}
+
+function readSettings(entry: CommandOfBundle, run: CommandRun, { root, folders, manifest }: Known): Settings {
+  if (entry.config !== false) return loadSettings({ root, file: run.config, project: true, optional: true, manifest });
   return { config: resolveConfig({ file: undefined, entries: [] }, knownKeys(readManifests(folders))), watched: [] };
 }
 

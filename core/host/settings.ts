@@ -1,7 +1,7 @@
 // What the command line itself needs to know before a host exists: its own keys, the folders of bundles, the
 // configuration file, the state folder.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { ConfigError, type ConfigFile, readConfigFile } from '../config/dialect.ts';
@@ -26,9 +26,10 @@ const ownKeys: Readonly<Record<string, KeySpec>> = {
   },
 };
 
-/** Folders with the bundles that come with this version. */
+/** Folders with the bundles that come with this version; the build knows their names. */
 export function ownBundleFolders(root: string): string[] {
-  return ['plugins', 'agents'].map((name) => join(root, name)).filter((folder) => existsSync(folder));
+  const names = JSON.parse(readFileSync(join(root, 'generated/bundle-folders.json'), 'utf8')) as string[];
+  return names.map((name) => join(root, name)).filter((folder) => existsSync(folder));
 }
 
 /** Folders in `MUSTER_BUNDLES`, separated like those of PATH. */
@@ -53,11 +54,13 @@ export interface SettingsRequest {
   readonly project: boolean;
   /** Without a file at all, defaults are used. */
   readonly optional: boolean;
+  /** Of a bundle that is loaded as well. */
+  readonly manifest?: Manifest | undefined;
 }
 
 /** Reads the configuration with all keys that are known. @throws ConfigError, ManifestError */
-export function loadSettings({ root, file, project, optional }: SettingsRequest): Settings {
-  const manifests = readManifests(ownBundleFolders(root));
+export function loadSettings({ root, file, project, optional, manifest }: SettingsRequest): Settings {
+  const manifests = [...readManifests(ownBundleFolders(root)), ...(manifest ? [manifest] : [])];
   const chosen = file ?? defaultFile(manifests);
   if (chosen === undefined && !optional)
     throw new ConfigError([

@@ -9,6 +9,8 @@ import { buildAgents, compiledAgents } from './compiled-agents.mjs';
 import { provideNatsServer, provideRuby } from './tools.mjs';
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+/** Those with bundles in them. */
+const bundleDirs = ['plugins', 'agents', 'provisioning-hooks'];
 const sourceDirs = ['core', 'plugins', 'agents', 'watchers', 'provisioning-hooks', 'ddl', 'test'];
 const sourceFiles = ['package.json', 'package-lock.json', 'tsconfig.json', 'vitest.config.ts'];
 const stamp = join(root, '.build/stamp');
@@ -51,7 +53,7 @@ async function build(log) {
   for (const dir of sourceDirs) copyAssets(dir);
   await writeManifests();
   const { gatherCommands } = await import('../cli/manifest-commands.mjs');
-  gatherCommands(join(root, '.build'));
+  gatherCommands(join(root, '.build'), bundleDirs);
   writeFileSync(stamp, '');
 }
 
@@ -70,10 +72,11 @@ function copyAssets(dir) {
 /** The manifests of the first-party bundles as JSON, which a host reads many times faster and every command has to read. */
 async function writeManifests() {
   const { parse } = await import('yaml');
-  const plugins = join(root, '.build/plugins');
-  for (const name of readdirSync(plugins)) {
-    const file = join(plugins, name, 'bundle.yaml');
-    if (existsSync(file)) writeFileSync(file, JSON.stringify(parse(readFileSync(file, 'utf8'))));
+  for (const folder of ['plugins', 'provisioning-hooks'].map((name) => join(root, '.build', name))) {
+    for (const name of readdirSync(folder)) {
+      const file = join(folder, name, 'bundle.yaml');
+      if (existsSync(file)) writeFileSync(file, JSON.stringify(parse(readFileSync(file, 'utf8'))));
+    }
   }
 }
 

@@ -70,6 +70,38 @@ export function providePuppetDb(root, log) {
   return `${own}/usr/share/puppetdb/puppetdb.jar:${own}/usr/share/java/*`;
 }
 
+/** Programs that tests use as peers: pinned, since what they test is how these work. */
+const goPrograms = {
+  cfssl: { variable: 'CFSSL', source: 'github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5', env: {} },
+  // Without C, what speaks to smart cards is left out.
+  'step-ca': { variable: 'STEP_CA', source: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.1', env: { CGO_ENABLED: '0' } },
+};
+
+/** @returns {string | undefined} a program in Go: the variable, PATH, or built from the Go module proxy into `.tools` */
+export function provideGoProgram(root, name, log) {
+  const { variable, source, env } = goPrograms[name];
+  const own = join(root, '.tools/go', name);
+  const found = [process.env[variable], onPath(name), own].find((path) => path && executable(path));
+  if (found) return found;
+  if (!onPath('go')) return undefined;
+  log(`Building ${source} into .tools …`);
+  const { status } = spawnSync('go', ['install', source], {
+    stdio: ['ignore', 2, 2],
+    env: {
+      ...process.env,
+      ...env,
+      GOBIN: join(root, '.tools/go'),
+      GOCACHE: join(root, '.tools/go-cache'),
+      GOMODCACHE: join(root, '.tools/go-modules'),
+      // What is downloaded can be removed again like any other file.
+      GOFLAGS: '-mod=mod -modcacherw',
+      // The version is pinned, and a machine that reaches a proxy need not reach the sum database.
+      GOSUMDB: process.env.GOSUMDB ?? 'off',
+    },
+  });
+  return status === 0 ? own : undefined;
+}
+
 /** A package and those libraries for Java that it depends on, directly or not. */
 function javaPackagesOf(name) {
   const only = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((relation) => `--no-${relation}`);

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type ExternalDiscoveryReply, validate } from '#schemas/choria/discovery/v1/external_reply';
 import type { ExternalDiscoveryRequest } from '#schemas/choria/discovery/v1/external_request';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { splitWords } from '../wire/words.ts';
 import { type DiscoverParams, DiscoveryError, type Found } from './request.ts';
-import { splitWords } from './words.ts';
 
 const commandKey = 'plugin.choria.discovery.external.command';
 const protocols = {

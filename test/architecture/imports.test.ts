@@ -18,7 +18,7 @@ const filesBelow = (folder: string, end: RegExp): string[] =>
 function roomOf(file: string): string {
   const [top = '', second = ''] = file.split('/');
   if (top === 'core') return `core/${second}`;
-  return top === 'plugins' ? `plugins/${second}` : top;
+  return ['plugins', 'provisioning-hooks'].includes(top) ? `${top}/${second}` : top;
 }
 
 /** What a room may import besides itself. */
@@ -45,6 +45,7 @@ test('imports go one way', () => {
     ...filesBelow('core', /\.(ts|mjs|cjs)$/),
     ...filesBelow('plugins', /\.ts$/),
     ...filesBelow('agents', /\.ts$/),
+    ...filesBelow('provisioning-hooks', /\.ts$/),
   ].flatMap((file) => {
     const room = roomOf(file);
     return importsOf(file)
@@ -52,7 +53,8 @@ test('imports go one way', () => {
         const to = roomOf(target);
         if (to === room) return false;
         // A plugin uses the SDK and the library of wire formats; nothing of another plugin, nothing of the host.
-        if (room.startsWith('plugins/') || room === 'agents') return !(to === 'core/sdk' || to === 'plugins/wire');
+        if (/^(plugins|provisioning-hooks)\//.test(room) || room === 'agents')
+          return !(to === 'core/sdk' || to === 'plugins/wire');
         return !(allowed[room] ?? []).includes(to);
       })
       .map((target) => `${file} imports ${target}`);
@@ -82,12 +84,15 @@ test('the core knows nothing of fleets', () => {
 });
 
 describe('every first-party inline plugin', () => {
-  const manifests = filesBelow('plugins', /bundle\.yaml$/).map(
-    (file) =>
-      parse(readFileSync(join(root, file), 'utf8')) as {
-        plugins: { kind: string; name: string; runner: string; module?: string }[];
-      },
-  );
+  const folders = ['plugins', 'provisioning-hooks'];
+  const manifests = folders
+    .flatMap((folder) => filesBelow(folder, /bundle\.yaml$/))
+    .map(
+      (file) =>
+        parse(readFileSync(join(root, file), 'utf8')) as {
+          plugins: { kind: string; name: string; runner: string; module?: string }[];
+        },
+    );
   const inline = manifests.flatMap(({ plugins }) => plugins.filter(({ runner }) => runner === 'inline'));
 
   test('has a module, and so runs as persistent by one word in its manifest', () => {
@@ -96,12 +101,14 @@ describe('every first-party inline plugin', () => {
   });
 
   test('has no state at module level', () => {
-    const wrong = filesBelow('plugins', /\.ts$/).flatMap((file) =>
-      readFileSync(join(root, file), 'utf8')
-        .split('\n')
-        .filter((line) => /^(export )?(let|var) /.test(line) || /^(export )?const \w+ = new (Map|Set|WeakMap)\(\)/.test(line))
-        .map((line) => `${file}: ${line}`),
-    );
+    const wrong = folders
+      .flatMap((folder) => filesBelow(folder, /\.ts$/))
+      .flatMap((file) =>
+        readFileSync(join(root, file), 'utf8')
+          .split('\n')
+          .filter((line) => /^(export )?(let|var) /.test(line) || /^(export )?const \w+ = new (Map|Set|WeakMap)\(\)/.test(line))
+          .map((line) => `${file}: ${line}`),
+      );
     expect(wrong).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readInventory } from '../../plugins/discovery/inventory.ts';
-import { splitWords } from '../../plugins/discovery/words.ts';
+import { splitWords } from '../../plugins/wire/words.ts';
 import { type Asked, askSource, namesOf } from '../support/discovery.ts';
 import { isAlive, temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';

@@ -31,6 +31,13 @@ const folders: readonly (readonly [folder: string, files: RegExp])[] = [
   ['plugins/wire', /^ddl/],
   ['plugins/fleet-server', /./],
   ['plugins/choria-agents', /./],
+  ['plugins/wire/provisioning', /./],
+  ['plugins/provisioning/check-ca', /^(index|target)/],
+  ['provisioning-hooks/built-in-ca', /./],
+  ['provisioning-hooks/cfssl', /./],
+  ['provisioning-hooks/helper', /./],
+  ['provisioning-hooks/step-ca', /./],
+  ['provisioning-hooks/vault', /./],
 ];
 const files = folders.flatMap(([folder, wanted]) =>
   readdirSync(join(root, folder))
@@ -63,6 +70,9 @@ const places: readonly Place[] = [
   { before: '#onTrouble(', argument: 0, files: /fleet-server\/ledger/ },
   { before: 'failed(', argument: 0, files: /choria-agents\/index/ },
   { before: 'problems.set(', argument: 1, files: /choria-agents\/find/ },
+  { before: 'new HookError(', argument: 1 },
+  { before: 'refused(', argument: 0, files: /provisioning\/policy/ },
+  { before: 'new CheckError(', argument: 0 },
 ];
 
 /** Messages in which one gap is filled with one of a few words of the same file. */

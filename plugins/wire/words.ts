@@ -1,8 +1,12 @@
 // A command line as a shell splits it into words. Nothing is expanded, and no shell runs.
 
-import { DiscoveryError } from './request.ts';
+/** A command line that no shell would take. */
+export class WordsError extends Error {
+  override readonly name = 'WordsError';
+  readonly code = 'WORDS';
+}
 
-/** @throws DiscoveryError for a quote that is not closed, or a backslash at the end */
+/** @throws WordsError for a quote that is not closed, or a backslash at the end */
 export function splitWords(line: string): string[] {
   const words: string[] = [];
   let rest = line;
@@ -20,7 +24,7 @@ function takeWord(text: string, line: string): { word: string; after: string } {
   while (rest !== '' && !/^[ \t\n]/.test(rest)) {
     // Quoted whole; quoted with escapes; one escaped character, of which a line's end vanishes; anything else.
     const part = /^'([^']*)'|^"((?:[^"\\]|\\.)*)"|^\\(.)|^([^'"\\ \t\n]+)/s.exec(rest);
-    if (!part) throw new DiscoveryError(`the command '${line}' has a quote that is not closed, or ends with a backslash`);
+    if (!part) throw new WordsError(`the command '${line}' has a quote that is not closed, or ends with a backslash`);
     const [whole, single, double, escaped, plain] = part;
     word += single ?? double?.replace(/\\([$`"\\])|\\\n/g, '$1') ?? (escaped === '\n' ? '' : escaped) ?? plain ?? '';
     rest = rest.slice(whole.length);
