@@ -1,10 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
-// Two cores: a few files at once, so that a slow machine does not turn deadlines into failures.
+// On two cores: what waits makes room for a third, and a slow machine does not turn deadlines into failures.
 export default defineConfig({
   test: {
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     projects: [

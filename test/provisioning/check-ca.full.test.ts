@@ -64,7 +64,7 @@ test('says on paper what each rule found, and exits with 1 for one that does not
 test('checks a helper of Choria as it is, which reads the JSON on stdin and writes on stdout', async () => {
   const folder = join(work, 'ca');
   const helper = join(distributionRoot(), 'provisioning-hooks/openssl-ca/openssl-ca.sh');
-  const wrapper = program('helper.sh', `#!/bin/sh\nexport OPENSSL_CA=${folder}\nexec ${helper}\n`);
+  const wrapper = program('helper.sh', `#!/bin/sh\nexport OPENSSL_CA="${folder}"\nexec "${helper}"\n`);
   const { code, out } = await check(wrapper, '--json', '--rate-seconds', '1', '--min-rate', '1', '--domain', 'test.example.org');
   const report = JSON.parse(out) as Report;
   expect(verdicts(report, 'failed')).toEqual([]);
