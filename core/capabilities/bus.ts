@@ -14,7 +14,7 @@ import type { Host } from '../host/host.ts';
 import type { HostLog } from '../host/log.ts';
 import type { Caller } from '../host/plugin.ts';
 import { PluginError } from '../protocol/errors.ts';
-import { type Capability, notGranted, subjectMatches } from './index.ts';
+import { type Capability, notGranted, subjectMatches } from './capability.ts';
 import { Subscription } from './subscription.ts';
 
 interface OpenParams {

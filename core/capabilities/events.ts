@@ -1,7 +1,7 @@
 // Events between the plugins of one host.
 
 import type { Params } from '../protocol/messages.ts';
-import { type Capability, notGranted } from './index.ts';
+import { type Capability, notGranted } from './capability.ts';
 
 interface Listener {
   readonly type: string;

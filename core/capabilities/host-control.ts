@@ -8,7 +8,7 @@ import { nodeFlags } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
-import type { Capability } from './index.ts';
+import type { Capability } from './capability.ts';
 
 interface StartParams {
   readonly id: string;

@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import type { Caller } from '../host/plugin.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Connections } from './bus.ts';
-import { type Capability, notGranted } from './index.ts';
+import { type Capability, notGranted } from './capability.ts';
 import { KvWatch } from './kv-watch.ts';
 
 interface Place {

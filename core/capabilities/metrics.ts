@@ -4,7 +4,7 @@
 import type { Host } from '../host/host.ts';
 import type { Plugin } from '../host/plugin.ts';
 import { PluginError } from '../protocol/errors.ts';
-import type { Capability } from './index.ts';
+import type { Capability } from './capability.ts';
 
 type Labels = Readonly<Record<string, string>>;
 type MetricType = 'counter' | 'gauge';

@@ -5,7 +5,7 @@ import type { AnnouncedPlugin } from '../host/listing.ts';
 import type { Caller } from '../host/plugin.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { IncomingCall } from '../protocol/peer.ts';
-import { type Capability, notGranted } from './index.ts';
+import { type Capability, notGranted } from './capability.ts';
 
 interface CallParams {
   readonly kind: string;

@@ -12,7 +12,7 @@ import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
 import { PluginError } from '../protocol/errors.ts';
 import { LineReader } from '../protocol/lines.ts';
 import type { IncomingCall } from '../protocol/peer.ts';
-import { type Capability, notGranted } from './index.ts';
+import { type Capability, notGranted } from './capability.ts';
 
 interface RunParams {
   readonly command: readonly string[];

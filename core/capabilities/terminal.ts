@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline/promises';
 import { addAbortSignal, Writable } from 'node:stream';
 import { PluginError } from '../protocol/errors.ts';
 import type { IncomingCall } from '../protocol/peer.ts';
-import type { Capability } from './index.ts';
+import type { Capability } from './capability.ts';
 
 /** The ends that a host was given; a host that serves has none. */
 export interface TerminalEnds {

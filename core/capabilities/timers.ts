@@ -1,7 +1,7 @@
 // Timers that belong to the host, so that they survive the process that asked for them.
 
 import { PluginError } from '../protocol/errors.ts';
-import type { Capability } from './index.ts';
+import type { Capability } from './capability.ts';
 
 interface TimerParams {
   readonly id: string;

@@ -1,7 +1,7 @@
 // The calls of a host as spans, for a plugin that hands them on: which call was made for which other, and how long it took.
 
 import type { Host } from '../host/host.ts';
-import type { Capability } from './index.ts';
+import type { Capability } from './capability.ts';
 
 export function createTraces(host: Host): Capability {
   return {
