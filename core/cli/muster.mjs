@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=2
+#!/usr/bin/env -S node --max-semi-space-size=2
 // The `muster` command of a checkout or package: hands over to the compiled one. The flag is that of `distribution.ts`.
 
 import { existsSync } from 'node:fs';
