@@ -51,17 +51,16 @@ export class RoutedMessage {
   constructor(payload: Uint8Array) {
     this.#transport = readObject(payload);
     const { protocol, data, headers = {} } = this.#transport;
-    const names = namesByProtocol[protocol as keyof typeof namesByProtocol] as Names | undefined;
-    if (!names)
+    if (!isKnownProtocol(protocol))
       throw new WireError(
         'WIRE_VERSION',
         `the transport is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}; known are ${Object.keys(namesByProtocol).join(', ')}`,
       );
     if (typeof data !== 'string' || !isObject(headers))
       throw new WireError('WIRE_SCHEMA', 'the transport has no data, or headers that are no object');
-    this.#names = names;
+    this.#names = namesByProtocol[protocol];
     this.#headers = headers;
-    this.routing = readRouting(headers, names);
+    this.routing = readRouting(headers, this.#names);
   }
 
   /** The bytes of this message with another routing. */
@@ -82,6 +81,10 @@ export class RoutedMessage {
     };
     return Buffer.from(JSON.stringify({ ...this.#transport, headers }));
   }
+}
+
+function isKnownProtocol(protocol: unknown): protocol is keyof typeof namesByProtocol {
+  return typeof protocol === 'string' && Object.hasOwn(namesByProtocol, protocol);
 }
 
 function readRouting(headers: Fields, names: Names): Routing {

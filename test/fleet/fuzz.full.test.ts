@@ -1,4 +1,4 @@
-// A million messages of every kind, damaged by the dice. FUZZ_SEED repeats a run, whose seed is told when it fails.
+// A million messages of every kind, damaged by the dice. FUZZ_SEED=random looks for more; a failure tells its seed.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkRain, FuzzRun, seedOf } from '../support/fuzz-run.ts';

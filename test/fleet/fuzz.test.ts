@@ -1,5 +1,5 @@
 // Messages of every kind, damaged by the dice: nobody falls over, nobody grows, and who asks well is answered afterwards.
-// FUZZ_SEED repeats a run, whose seed is told when it fails. `fuzz.full.test.ts` does the same for a hundred times as long.
+// FUZZ_SEED=random looks for more; a failure tells its seed. `fuzz.full.test.ts` does the same for a hundred times as long.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkRain, FuzzRun, seedOf } from '../support/fuzz-run.ts';

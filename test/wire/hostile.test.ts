@@ -15,6 +15,7 @@ import { WireError } from '../../plugins/wire/errors.ts';
 import { Budget } from '../../plugins/wire/expr/index.ts';
 import { readLifecycleEvent, timeOfEvent } from '../../plugins/wire/lifecycle.ts';
 import { compileReplyFilter } from '../../plugins/wire/reply-filter.ts';
+import { RoutedMessage } from '../../plugins/wire/routing.ts';
 import { readRpcReply } from '../../plugins/wire/rpc.ts';
 import { isNodeName, isRequestSubject, mayReplyTo } from '../../plugins/wire/subjects.ts';
 import { until } from '../support/folders.ts';
@@ -39,6 +40,16 @@ describe('a plugin', () => {
       );
       await until('the next line is heard', () => heard.includes('next'));
       peer.close(new Error('enough'));
+    },
+  );
+});
+
+describe('a federated message', () => {
+  test.each(['{"toString":1}', '"constructor"', '"toString"', '["choria:transport:1"]', 'null'])(
+    'whose protocol is %s is of no known version',
+    (protocol) => {
+      const payload = Buffer.from(`{"protocol":${protocol},"data":"e30=","headers":{}}`);
+      expect(() => new RoutedMessage(payload)).toThrow(expect.objectContaining({ code: 'WIRE_VERSION' }));
     },
   );
 });
