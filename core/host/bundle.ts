@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { parse } from 'yaml';
 import { type Contract, createContract } from '../protocol/contract.ts';
+import { loadYaml } from '../protocol/yaml.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 import { createSpec, type PluginSpec } from './spec.ts';
 
@@ -181,7 +181,7 @@ function readJson(folder: string, file: string): unknown {
   const path = join(folder, file);
   try {
     const text = readFileSync(path, 'utf8');
-    return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (parse(text) as unknown);
+    return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (loadYaml().parse(text) as unknown);
   } catch (error) {
     throw new BundleError('BUNDLE_UNREADABLE', `${path}: cannot be read: ${(error as Error).message}`);
   }

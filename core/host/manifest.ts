@@ -1,9 +1,10 @@
 // A bundle.yaml: text to a checked manifest. Every problem names file, line and path.
 
 import type { ErrorObject } from 'ajv';
-import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml';
+import type { Document, LineCounter } from 'yaml';
 import { type CommandEntry, type Manifest, type PluginEntry, validate } from '#schemas/core/manifest';
 import { nearest } from '../config/nearest.ts';
+import { loadYaml } from '../protocol/yaml.ts';
 
 export interface ManifestProblem {
   readonly file: string;
@@ -52,8 +53,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-function parseYaml(text: string, file: string, lineCounter = new LineCounter()): Document {
-  const document = parseDocument(text, { lineCounter, uniqueKeys: true, logLevel: 'error' });
+function parseYaml(text: string, file: string, lineCounter?: LineCounter): Document {
+  const { parseDocument } = loadYaml();
+  const document = parseDocument(text, { ...(lineCounter && { lineCounter }), uniqueKeys: true, logLevel: 'error' });
   if (document.errors.length === 0) return document;
   throw new ManifestError(
     document.errors.map((error) => ({
@@ -66,7 +68,7 @@ function parseYaml(text: string, file: string, lineCounter = new LineCounter()):
 }
 
 function problemsOf(located: readonly Located[], text: string, file: string): ManifestError {
-  const lines = new LineCounter();
+  const lines = new (loadYaml().LineCounter)();
   const document = parseYaml(text, file, lines);
   return new ManifestError(
     located.map(({ path, message }) => ({ file, line: lineOf(document, lines, path), path: path.join('.'), message })),
@@ -143,6 +145,7 @@ const knownKeys = {
 
 /** The line of the node at a path, or of the nearest one above it that exists. */
 function lineOf(document: Document, lines: LineCounter, path: Path): number {
+  const { isMap, isNode } = loadYaml();
   for (let length = path.length; length >= 0; length -= 1) {
     const parent = document.getIn(path.slice(0, length - 1), true);
     const key = path[length - 1];
