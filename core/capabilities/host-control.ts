@@ -1,11 +1,12 @@
 // The host itself: facts about it, its end, and further hosts in the same process.
 
 import { join } from 'node:path';
-import { entriesFrom } from '../config/dialect.ts';
+import { ConfigError, entriesFrom, readConfigFile } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
-import { keySpecsOf } from '../host/config-keys.ts';
+import { keySpecsOf, valuesOf } from '../host/config-keys.ts';
 import { nodeFlags } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
+import { knownKeys } from '../host/settings.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { Capability } from './capability.ts';
@@ -37,6 +38,7 @@ export function createHostControl(host: Host): Capability {
         program: [process.execPath, ...nodeFlags, join(runtime.root, 'core/cli/main.js')],
         root: runtime.root,
       }),
+      'host/config': ({ file }: { file: string }, caller) => readConfig(host, file, caller.spec.configKeys),
       'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) =>
         requestStop(reason, exitCode, false),
       'host/restart': ({ reason = 'a plugin asked for it' }: { reason?: string }) => requestStop(reason, 0, true),
@@ -60,6 +62,16 @@ export function createHostControl(host: Host): Capability {
       await Promise.all([...children.values()].map((child) => child.stop()));
     },
   };
+}
+
+function readConfig(host: Host, file: string, keys: readonly string[]): { problems: readonly string[]; values: Params } {
+  try {
+    const { values } = resolveConfig(readConfigFile(file), knownKeys(host.bundles.map(({ manifest }) => manifest)));
+    return { problems: [], values: valuesOf(values, keys) };
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems, values: {} };
+    throw error;
+  }
 }
 
 function createChild(host: Host, { id, config, services = [], stateFolder, bundles }: StartParams): Host {

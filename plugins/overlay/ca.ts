@@ -89,12 +89,21 @@ export async function issueFiles(
 }
 
 /** Makes a key pair and a certificate for it, both as PEM. */
-export async function issue(
-  authority: Authority,
-  { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest,
-): Promise<{ certificate: string; key: string }> {
+export async function issue(authority: Authority, request: CertificateRequest): Promise<{ certificate: string; key: string }> {
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: keyBits });
-  const certificate = build({
+  return {
+    certificate: certify(authority, publicKey, request),
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+  };
+}
+
+/** A certificate for a key that somebody else has, as PEM. */
+export function certify(
+  authority: Authority,
+  publicKey: KeyObject,
+  { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest,
+): string {
+  return build({
     commonName,
     publicKey,
     issuer: forge.pki.certificateFromPem(authority.certificate).subject.attributes,
@@ -110,7 +119,6 @@ export async function issue(
       },
     ],
   });
-  return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
 }
 
 interface Plan {

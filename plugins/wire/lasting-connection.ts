@@ -10,10 +10,11 @@ const askAgainMs = 5_000;
 export interface LastingConnection {
   readonly connection: string;
   readonly name: string;
-  readonly tls: object;
+  readonly tls?: object;
   readonly connectTimeoutMs: number;
   readonly user?: string;
   readonly password?: string;
+  readonly token?: string;
 }
 
 /**

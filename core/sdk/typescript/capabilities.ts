@@ -171,8 +171,18 @@ export interface HostInfo {
   readonly root?: string;
 }
 
+/** A configuration file as a host would read it. */
+export interface ReadConfig {
+  /** What is wrong with it, each with file and line; none if a host could start with it. */
+  readonly problems: readonly string[];
+  /** Of the keys of this plugin. */
+  readonly values: Params;
+}
+
 export interface HostControl {
   info(): Promise<HostInfo>;
+  /** Reads a configuration file, with the keys that are known here. */
+  readConfig(file: string): Promise<ReadConfig>;
   stop(reason: string, exitCode?: number): Promise<void>;
   restart(reason: string): Promise<void>;
   /** Starts a further host in this process, with configuration values and the services it is to run. */
@@ -285,6 +295,7 @@ export function createTerminal(host: Caller): Terminal {
 export function createHostControl(host: Caller): HostControl {
   return {
     info: async () => (await host.call('host/info', {})) as HostInfo,
+    readConfig: async (file) => (await host.call('host/config', { file })) as unknown as ReadConfig,
     stop: async (reason, exitCode = 0) => void (await host.call('host/stop', { reason, exitCode })),
     restart: async (reason) => void (await host.call('host/restart', { reason })),
     startHost: async (spec) => void (await host.call('hosts/start', spec)),

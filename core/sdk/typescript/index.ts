@@ -22,6 +22,7 @@ export type {
   MetricAbout,
   Metrics,
   ProcessSpec,
+  ReadConfig,
   TerminalInfo,
 } from './capabilities.ts';
 export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
@@ -38,3 +39,10 @@ export {
   type PluginDefinition,
   type PluginInstance,
 } from './plugin.ts';
+export {
+  defineSettings,
+  type SettingsAnswer,
+  type SettingsChooser,
+  type SettingsEntry,
+  type SettingsQuestion,
+} from './settings.ts';
