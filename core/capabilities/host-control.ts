@@ -1,20 +1,25 @@
 // The host itself: facts about it, its end, and further hosts in the same process.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, entriesFrom, readConfigFile } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
 import { keySpecsOf, valuesOf } from '../host/config-keys.ts';
 import { nodeFlags } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
+import type { Caller } from '../host/plugin.ts';
 import { knownKeys } from '../host/settings.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { Capability } from './capability.ts';
 
+const stopMs = 120_000;
+
 interface StartParams {
   readonly id: string;
   readonly config: Params;
   readonly services?: readonly string[];
+  readonly configFile?: string;
   readonly stateFolder?: string;
   readonly bundles?: readonly string[];
 }
@@ -44,7 +49,7 @@ export function createHostControl(host: Host): Capability {
       'host/restart': ({ reason = 'a plugin asked for it' }: { reason?: string }) => requestStop(reason, 0, true),
       'hosts/start': async (params: StartParams, caller) => {
         await caller.declare('host', params.id, params, async () => {
-          const child = createChild(host, params);
+          const child = createChild(host, params, caller);
           children.set(params.id, child);
           await child.start();
           return async () => {
@@ -74,9 +79,15 @@ function readConfig(host: Host, file: string, keys: readonly string[]): { proble
   }
 }
 
-function createChild(host: Host, { id, config, services = [], stateFolder, bundles }: StartParams): Host {
+function createChild(
+  host: Host,
+  { id, config, services = [], configFile, stateFolder, bundles }: StartParams,
+  caller: Caller,
+): Host {
   const { options } = host;
-  const resolved = resolveConfig({ file: undefined, entries: entriesFrom(config, id) }, keySpecsOf(host.bundles));
+  const read = configFile !== undefined && existsSync(configFile) ? readConfigFile(configFile).entries : [];
+  const entries = [...read, ...entriesFrom(config, id)];
+  const resolved = resolveConfig({ file: configFile, entries }, keySpecsOf(host.bundles));
   return new Host({
     runtime: options.runtime,
     bundles: bundles ?? options.bundles,
@@ -84,6 +95,10 @@ function createChild(host: Host, { id, config, services = [], stateFolder, bundl
     config: resolved,
     services,
     log: options.log.child({ host: id }),
+    onStopRequest: (request) =>
+      void caller.plugin
+        .deliver('hosts/stop-request', { id, ...request }, stopMs)
+        .catch((error: Error) => caller.plugin.log.warn({ host: id }, error.message)),
     strict: options.strict ?? false,
   });
 }

@@ -20,7 +20,6 @@ interface AgentConfig {
   readonly 'plugin.choria.ssldir'?: string;
   readonly 'plugin.muster.provisioning.active': boolean;
   readonly 'plugin.muster.provisioning.token'?: string;
-  readonly 'plugin.muster.provisioning.config_file'?: string;
   readonly 'plugin.muster.provisioning.prepared_key'?: string;
   /** Milliseconds. */
   readonly 'plugin.muster.provisioning.restart_delay': number;
@@ -140,7 +139,7 @@ class ProvisionedNode {
   }
 
   async #findConfigFile(): Promise<string> {
-    const file = this.#config['plugin.muster.provisioning.config_file'] ?? (await this.#host.control.info()).configFile;
+    const { configFile: file } = await this.#host.control.info();
     if (!file) throw new ActionError('this node was started without a configuration file, so there is none to write');
     return file;
   }

@@ -16,6 +16,7 @@ export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, Subs
 export type {
   AnnouncedPlugin,
   CallSpan,
+  ChildHost,
   HostInfo,
   ListedMetric,
   ListedPlugin,
@@ -23,6 +24,7 @@ export type {
   Metrics,
   ProcessSpec,
   ReadConfig,
+  StopRequest,
   TerminalInfo,
 } from './capabilities.ts';
 export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
