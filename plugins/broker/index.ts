@@ -7,7 +7,7 @@ import { type BrokerPlan, brokerConfiguration } from './configuration.ts';
 import { readLinks } from './links.ts';
 import { tellNumbers } from './numbers.ts';
 import { findNatsServer } from './program.ts';
-import { type ProvisioningConfig, provisioningServer } from './provisioning.ts';
+import { ProvisioningBroker, type ProvisioningConfig } from './provisioning.ts';
 import { WatchedServer } from './server.ts';
 
 interface Config extends ProvisioningConfig {
@@ -37,7 +37,8 @@ export default definePlugin({
 class Broker {
   readonly #host: Host;
   readonly #config: Config;
-  #servers: readonly WatchedServer[] = [];
+  #fleet: WatchedServer | undefined;
+  #provisioning: ProvisioningBroker | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -52,23 +53,24 @@ class Broker {
     const { tls } = identity as { tls: BrokerPlan['tls'] };
     const program = findNatsServer(process.env, info.root ?? '');
     const fleet = this.#fleetServer(program, tls);
-    const provisioning = provisioningServer(this.#host, this.#config, program, tls);
-    this.#servers = provisioning ? [fleet, provisioning] : [fleet];
-    for (const server of this.#servers) await server.start();
+    this.#fleet = fleet;
+    this.#provisioning = await ProvisioningBroker.create(this.#host, this.#config, program, tls);
+    await fleet.start();
+    await this.#provisioning?.start();
     if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers(fleet));
   }
 
   async stop(): Promise<void> {
-    for (const server of this.#servers) server.stop();
+    this.#fleet?.stop();
+    this.#provisioning?.stop();
   }
 
   async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
-    const states = await Promise.all(this.#servers.map((server) => server.status()));
-    const [fleet, provisioning] = this.#servers;
+    const [fleet, provisioning] = await Promise.all([this.#fleet?.status(), this.#provisioning?.status()]);
     return {
-      healthy: states.length > 0 && states.every(({ healthy }) => healthy),
-      summary: states.map(({ summary }) => summary).join('; '),
-      details: { port: fleet?.port, ...(provisioning && { provisioning: { port: provisioning.port } }) },
+      healthy: (fleet?.healthy ?? false) && (provisioning?.healthy ?? true),
+      summary: [fleet, provisioning].flatMap((state) => (state ? [state.summary] : [])).join('; '),
+      details: { port: this.#fleet?.port, ...(provisioning && { provisioning: provisioning.details }) },
     };
   }
 

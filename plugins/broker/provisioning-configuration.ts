@@ -21,8 +21,12 @@ export interface ProvisioningPlan {
   readonly provisioner: Login;
   /** How all nodes log in whose token says so. */
   readonly node: Login | undefined;
+  /** Who is asked about everybody else, and the key that the answers are signed with. */
+  readonly callout: { readonly login: Login; readonly issuer: string } | undefined;
 }
 
+/** Until a connection is admitted; thousands may come at once. */
+const admissionSeconds = 10;
 const agents = ['discovery', 'rpcutil', 'choria_util', 'choria_provision'];
 /** Nodes that end without a word are noticed after some of these. */
 const pingSeconds = 30;
@@ -38,7 +42,7 @@ export function nodePermissions(own: string): { readonly subscribe: readonly str
 
 /** One account, in which the provisioner may do everything and nodes what they need. */
 export function provisioningConfiguration(plan: ProvisioningPlan): string {
-  const { tls, node } = plan;
+  const { tls, node, callout } = plan;
   return [
     `server_name: ${quote(`${plan.name}-provisioning`)}`,
     `host: ${quote(plan.listen)}`,
@@ -60,9 +64,10 @@ export function provisioningConfiguration(plan: ProvisioningPlan): string {
     ...(node ? [`      { ${login(node)}, permissions: ${permissions('provisioning.node.>')} }`] : []),
     '    ]',
     '  }',
-    '  system { }',
+    `  system { ${callout ? `users: [{ ${login(callout.login)} }]` : ''} }`,
     '}',
     'system_account: system',
+    `authorization { timeout: ${admissionSeconds}${callout ? `, auth_callout { issuer: ${quote(callout.issuer)}, account: system, auth_users: [${[callout.login, plan.provisioner].map(({ user }) => quote(user)).join(', ')}] }` : ''} }`,
     '',
   ].join('\n');
 }

@@ -37,6 +37,7 @@ export class WatchedServer {
   #backoffMs = firstBackoffMs;
   #startedAt = 0;
   #lastLine = '';
+  #ready: Promise<boolean> = Promise.resolve(true);
 
   constructor(host: Host, options: ServerOptions) {
     this.#host = host;
@@ -52,7 +53,7 @@ export class WatchedServer {
   }
 
   /** @throws PluginError if its port is taken */
-  async start(): Promise<void> {
+  async start(): Promise<{ readonly wasRunning: boolean }> {
     const { id, program, configuration } = this.#options;
     const folder = this.#host.stateFolder ?? '.';
     const running = (await this.#host.processes.list()).some((process) => process.id === id);
@@ -65,7 +66,13 @@ export class WatchedServer {
     await this.#launch();
     if (running) await this.#host.processes.signal(id, 'SIGHUP');
     // The host opens what was declared when activate is answered, so health is awaited afterwards.
-    else void this.#awaitReady();
+    else this.#ready = this.#awaitReady();
+    return { wasRunning: running };
+  }
+
+  /** Whether it got ready after it was started. */
+  get ready(): Promise<boolean> {
+    return this.#ready;
   }
 
   stop(): void {
@@ -116,22 +123,25 @@ export class WatchedServer {
     // Of the fleet, the user without a password is who certificates stand for; others are in a file that is ours alone.
     if (text.startsWith('Plaintext passwords detected')) return;
     if (level === 'ERR' || level === 'FTL') this.#host.log.error(text);
+    // Told in words of ours where it was decided.
+    else if (text.startsWith('Auth callout service returned an error')) this.#host.log.debug(text);
     else if (level === 'WRN') this.#host.log.warn(text);
     else this.#host.log.debug(text);
   }
 
-  async #awaitReady(): Promise<void> {
+  async #awaitReady(): Promise<boolean> {
     const { title, port } = this.#options;
     const until = Date.now() + readyMs;
     while (Date.now() < until && !this.#stopping) {
       if (await this.isHealthy()) {
         this.#host.log.info(`${title === 'nats-server' ? 'broker' : title} is ready on port ${port}`);
-        return;
+        return true;
       }
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
     if (!this.#stopping)
       this.#host.log.error(`${title} did not become healthy within ${readyMs} ms; its last words: ${this.#lastLine}`);
+    return false;
   }
 
   async #refuseTakenPort(): Promise<void> {

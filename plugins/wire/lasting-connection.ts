@@ -10,6 +10,7 @@ const askAgainMs = 5_000;
 export interface LastingConnection {
   readonly connection: string;
   readonly name: string;
+  /** Without it the connection is not encrypted. */
   readonly tls?: object;
   readonly connectTimeoutMs: number;
   readonly user?: string;

@@ -1,14 +1,14 @@
 // The listener of nodes that have no certificate yet: what such a node may do there, what it may not, and what keeps it
 // from the fleet. The node is a bare connection, so that nothing but the broker holds it back.
 
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
+import { type ConnectionOptions, connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, isAlive, temporaryFolder, until } from '../support/folders.ts';
+import { complaint, converse, Listener } from '../support/listener.ts';
 
 const network = 'plugin.choria.network.provisioning';
 const own = 'plugin.muster.broker.provisioning';
@@ -20,65 +20,27 @@ const logins = {
   [`${own}.node_password`]: node.pass,
 };
 
-/** Of both servers, that of the fleet first. */
-const pids = (fleet: Fleet): string[] =>
-  ['nats-server', 'nats-server-provisioning'].flatMap((id) => {
-    const file = `${fleet.broker?.folder}/plugins/service.broker/state/${id}.conf`;
-    return spawnSync('pgrep', ['-f', file], { encoding: 'utf8' }).stdout.trim().split('\n').filter(Boolean);
-  });
-
-const healthy = async ({ broker }: Fleet): Promise<boolean> => {
-  const status = await broker?.host.call('service', 'broker', 'service/status', {});
-  return (status as { healthy: boolean } | undefined)?.healthy ?? false;
-};
-
 describe('the listener for provisioning', () => {
   let fleet: Fleet;
   let port: number;
   const store = temporaryFolder();
-  const open: NatsConnection[] = [];
+  let listener: Listener;
 
   beforeAll(async () => {
     port = await freePort();
     fleet = await Fleet.start({ [`${network}.port`]: port, 'plugin.choria.network.stream.store': store.path, ...logins });
+    listener = new Listener(fleet, port);
   });
   afterAll(async () => {
-    for (const connection of open) await connection.close();
+    await listener?.close();
     await fleet?.stop();
     store.remove();
   });
 
-  const enter = async (options: ConnectionOptions): Promise<NatsConnection> => {
-    const connection = await connect({
-      servers: `127.0.0.1:${port}`,
-      tls: { caFile: join(fleet.folder, 'ca/ca.pem') },
-      reconnect: false,
-      ...options,
-    });
-    open.push(connection);
-    return connection;
-  };
-  /** What nats-server holds against what a connection just did. */
-  const complaint = async (connection: NatsConnection, act: () => void): Promise<string> => {
-    const statuses = connection.status();
-    act();
-    for await (const status of statuses) if (status.type === 'error') return status.error.message;
-    return 'the connection closed';
-  };
+  const enter = (options: ConnectionOptions) => listener.enter(options);
 
   test('a node and the provisioner talk as the protocol has it', async () => {
-    const [near, far] = [await enter(node), await enter(provisioner)];
-    const events = far.subscribe('choria.lifecycle.>', { max: 1 });
-    const own = near.subscribe('provisioning.node.n1.test', { max: 1 });
-    for (const agent of ['discovery', 'rpcutil', 'choria_util', 'choria_provision'])
-      near.subscribe(`provisioning.broadcast.agent.${agent}`);
-    const replies = far.subscribe('provisioning.reply.>', { max: 1 });
-    await Promise.all([near.flush(), far.flush()]);
-    near.publish('choria.lifecycle.event.startup.provision_mode_server', 'up');
-    for await (const event of events) expect(event.string()).toBe('up');
-    far.publish('provisioning.node.n1.test', 'who', { reply: 'provisioning.reply.x.1' });
-    for await (const request of own) near.publish(request.reply ?? '', 'me');
-    for await (const reply of replies) expect(reply.string()).toBe('me');
+    expect(await converse(await enter(node), await enter(provisioner), 'n1.test')).toEqual(['up', 'who', 'me']);
   });
 
   test.each([
@@ -154,23 +116,20 @@ describe('the listener for provisioning', () => {
 
   test('a reload of the bundle leaves both servers running, and nodes connected', async () => {
     const connection = await enter(node);
-    const before = pids(fleet);
+    const before = listener.pids();
     expect(before).toHaveLength(2);
-    const plugin = fleet.broker?.host.plugin('service', 'broker');
-    const version = await plugin?.prepare({ ...plugin.spec, runner: 'persistent' });
-    await (await version?.commit())?.drained;
-    await until('the broker is healthy', () => healthy(fleet));
-    expect(fleet.broker?.host.list('service')).toContainEqual(expect.objectContaining({ name: 'broker', runner: 'persistent' }));
-    expect(pids(fleet)).toEqual(before);
+    expect(await listener.reload()).toBe('persistent');
+    await until('the broker is healthy', () => listener.healthy());
+    expect(listener.pids()).toEqual(before);
     expect(before.map(Number).every(isAlive)).toBe(true);
     await connection.flush();
   });
 
   test('a server that is killed comes back, and the other does not notice', async () => {
-    const [first, second] = pids(fleet);
+    const [first, second] = listener.pids();
     process.kill(Number(second), 'SIGKILL');
-    await until('it is back', async () => pids(fleet)[1] !== second && (await healthy(fleet)));
-    expect(pids(fleet)[0]).toBe(first);
+    await until('it is back', async () => listener.pids()[1] !== second && (await listener.healthy()));
+    expect(listener.pids()[0]).toBe(first);
     await enter(node);
   });
 });
