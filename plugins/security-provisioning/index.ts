@@ -24,6 +24,8 @@ import {
 /** What Choria writes in place of a signature and of a certificate. */
 const unsigned = 'insecure';
 const maxReason = 200;
+/** Later times can not be written as dates. */
+const latestSeconds = 8e12;
 
 interface ReplyToSeal {
   readonly id: string;
@@ -92,7 +94,10 @@ async function tokenIn(file: string): Promise<{ token: string; tokenExpires?: st
   try {
     const token = trimmed(readFileSync(file, 'utf8'));
     const { exp } = await readProvisioningToken(token);
-    return { token, ...(exp !== undefined && { tokenExpires: new Date(exp * 1000).toISOString() }) };
+    return {
+      token,
+      ...(exp !== undefined && Math.abs(exp) < latestSeconds && { tokenExpires: new Date(exp * 1000).toISOString() }),
+    };
   } catch (error) {
     throw new PluginError('UNAVAILABLE', `the provisioning token ${file} can not be read: ${(error as Error).message}`);
   }
