@@ -186,12 +186,13 @@ class ProvisionedNode {
   }
 
   async restart(input: Input): Promise<{ message: string }> {
+    const splay = input.whole('splay') || defaultSplay;
     if (this.#ending !== undefined) return { message: this.#ending };
     const { problems, values } = await this.#host.control.readConfig(this.#configFile);
     if (problems.length > 0) throw new ActionError(`this node could not start again: ${problems.join('; ')}`);
     if (values['plugin.choria.server.provision'] === true)
       throw new ActionError(`${this.#configFile} still asks for provisioning; configure the node first`);
-    return this.#restart(input.whole('splay') || defaultSplay);
+    return this.#restart(splay);
   }
 
   async shutdown(): Promise<{ message: string }> {

@@ -79,19 +79,24 @@ export class ProvisioningNetwork {
     return network;
   }
 
-  async startBroker(): Promise<void> {
+  async startBroker({ tls = true }: { readonly tls?: boolean } = {}): Promise<void> {
     const { cert, key } = await issueFiles(this.authority, { commonName: 'provisioning-broker.test', names: ['127.0.0.1'] });
     const config = join(this.folder, 'nats.conf');
     writeFileSync(
       config,
-      `listen: "127.0.0.1:${this.port}"\ntls { cert_file: "${cert}", key_file: "${key}", verify: false }\nauthorization { token: "${this.token}" }\n`,
+      [
+        `listen: "127.0.0.1:${this.port}"`,
+        ...(tls ? [`tls { cert_file: "${cert}", key_file: "${key}", verify: false }`] : []),
+        `authorization { token: "${this.token}" }`,
+        '',
+      ].join('\n'),
     );
     this.#server = spawn(findNatsServer(process.env, root), ['-c', config], { stdio: 'ignore' });
     this.#connection = await until('the provisioning broker listens', () =>
       connect({
         servers: `127.0.0.1:${this.port}`,
         token: this.token,
-        tls: { rejectUnauthorized: false },
+        ...(tls && { tls: { rejectUnauthorized: false } }),
         reconnect: true,
         maxReconnectAttempts: -1,
       }).catch(() => undefined),
@@ -192,6 +197,10 @@ export class ProvisioningNetwork {
   async stopBroker(): Promise<void> {
     await this.#connection?.close();
     await endOf(this.#server, 'SIGKILL');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   async stop(): Promise<void> {
