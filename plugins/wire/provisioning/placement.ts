@@ -76,7 +76,7 @@ export function place(folder: string, onStep: OnStep = () => undefined): void {
 export function undoStaging(folder: string): void {
   const journal = readJournal(folder);
   if (journal?.state !== 'staging') return;
-  for (const { from } of journal.moves) rmSync(from, { recursive: true, force: true });
+  for (const { from } of journal.moves) removeIfPossible(from);
   rmSync(join(folder, journalName), { force: true });
 }
 
@@ -150,6 +150,15 @@ function parse(text: string): unknown {
     return JSON.parse(text);
   } catch {
     return undefined;
+  }
+}
+
+/** What could not be written can't be removed either; the rest has to go all the same. */
+function removeIfPossible(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Its own error is told already.
   }
 }
 
