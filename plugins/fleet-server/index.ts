@@ -28,7 +28,7 @@ import { type Counters, countersMean, Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
 import { findProvisioningBrokers } from './provisioning/brokers.ts';
 import { Registration } from './registration.ts';
-import { nodeStatus, writeStatusFile } from './status-file.ts';
+import { nodeStatus, tellEnds, writeStatusFile } from './status-file.ts';
 
 const connection = 'node';
 /** How often the connection is looked at: until it is there, and from then on. */
@@ -66,6 +66,7 @@ interface NodeIdentity {
   /** Without it the connection has no TLS. */
   readonly tls?: object;
   readonly token?: string;
+  readonly tokenExpires?: string;
   readonly expires: string | null;
 }
 
@@ -84,6 +85,8 @@ class FleetServer {
   #builtin: BuiltinParts | undefined;
   #startup: CloudEvent | undefined;
   #certificateExpires: string | null = null;
+  /** Of the token that its broker is shown. */
+  #tokenExpires: string | null = null;
   #statusProblem = '';
   #hasLeft = false;
 
@@ -107,6 +110,7 @@ class FleetServer {
       if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
     this.#certificateExpires = expires;
+    this.#tokenExpires = who.tokenExpires ?? null;
     await this.#connect(who);
     const info = await host.control.info();
     const { host: _host, ...shared } = {
@@ -185,6 +189,7 @@ class FleetServer {
   /** What other plugins of this node tell of it. */
   async #happened(type: string): Promise<void> {
     if (type === 'node/provisioned') await this.#emit('provisioned');
+    if (type === 'node/renewing') await this.#emit('renewing');
     if (type !== 'node/leaving' || this.#hasLeft) return;
     // It is told once, when the end is certain, and not again at the end itself.
     this.#hasLeft = true;
@@ -266,6 +271,7 @@ class FleetServer {
       outcomes: this.#outcomes,
       startedAt,
       certificateExpires: this.#certificateExpires,
+      tokenExpires: this.#tokenExpires,
       isProvisioning: this.#isProvisioning,
     };
     try {
@@ -282,6 +288,7 @@ class FleetServer {
     const { metrics } = this.#host;
     const labels = { identity: this.#identity };
     await tellConnection(this.#host, connection, labels);
+    await tellEnds(metrics, labels, { certificate: this.#certificateExpires, token: this.#tokenExpires });
     for (const [name, value] of Object.entries(this.#outcomes.counters))
       await metrics.set(`choria_server_${name}`, value, labels, { type: 'counter', help: countersMean[name as keyof Counters] });
   }

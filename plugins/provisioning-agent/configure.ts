@@ -19,6 +19,10 @@ import { renewalMarkFile } from '../wire/provisioning/renewal-mark.ts';
 import { type Input, isTexts } from './input.ts';
 import * as keys from './keys.ts';
 
+type Texts = Readonly<Record<string, string>>;
+
+const texts = ['config', 'certificate', 'ca', 'ssldir', 'key', 'ecdh_public', 'server_jwt'] as const;
+
 export interface Configuring {
   readonly configFile: string;
   /** Where the keys of this node are. */
@@ -39,6 +43,9 @@ export interface Configured {
 
 /** @throws ActionError 1 and 4, and then nothing has changed */
 export async function configure(input: Input, parts: Configuring): Promise<Configured> {
+  // Types come first, as they do in Choria's agent.
+  const policies = { actions: input.texts('action_policies'), rego: input.texts('opa_policies') };
+  for (const key of texts) input.text(key);
   const settings = readSettings(input.text('config'));
   const target = resolveLink(parts.configFile);
   const folder = dirname(parts.configFile);
@@ -47,7 +54,7 @@ export async function configure(input: Input, parts: Configuring): Promise<Confi
   const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`);
   const configuration = { path: target, mode: 0o600, contents: `# ${parts.comment}\n${lines.join('')}` };
   const plan: PlacementPlan = {
-    folders: policyFolders(input, folder),
+    folders: policyFolders(policies, folder),
     // The configuration comes last: until it is there the node is not provisioned, or still what it was.
     files: [...tls.files, ...token.files, configuration],
     remove: [...tls.remove, ...token.remove, renewalMarkFile(parts.configFile)],
@@ -160,22 +167,16 @@ function tokenFiles(token: string, folder: string): Files {
 }
 
 /** Given policies replace those of their kind, and action policies the whole folder, in which the others are. */
-function policyFolders(input: Input, folder: string): PlacementPlan['folders'] {
-  const [actions, rego] = [
-    policyFiles(input.texts('action_policies'), '.policy', 'action_policies'),
-    policyFiles(input.texts('opa_policies'), '.rego', 'opa_policies'),
-  ];
+function policyFolders(policies: Record<'actions' | 'rego', Texts>, folder: string): PlacementPlan['folders'] {
+  const actions = policyFiles(policies.actions, '.policy', 'action_policies');
+  const rego = policyFiles(policies.rego, '.rego', 'opa_policies');
   const path = join(folder, 'policies');
   if (actions.length > 0)
     return [{ path, files: [...actions, ...rego.map((file) => ({ ...file, name: join('rego', file.name) }))] }];
   return rego.length > 0 ? [{ path: join(path, 'rego'), files: rego }] : [];
 }
 
-function policyFiles(
-  policies: Readonly<Record<string, string>>,
-  end: string,
-  what: string,
-): PlacementPlan['folders'][number]['files'] {
+function policyFiles(policies: Texts, end: string, what: string): PlacementPlan['folders'][number]['files'] {
   return Object.entries(policies)
     .filter(([name, contents]) => name !== '' && contents !== '')
     .map(([name, contents]) => {

@@ -13,6 +13,7 @@ import { configure } from './configure.ts';
 import { Input } from './input.ts';
 import { makeKeyAndRequest, makeSeed } from './keys.ts';
 import { isSame, Lock } from './lock.ts';
+import { Renewal } from './renewal.ts';
 import { readSubject } from './subject.ts';
 
 interface AgentConfig {
@@ -44,6 +45,7 @@ export default defineAgent({
   create: (host) => {
     const node = new ProvisionedNode(host);
     return {
+      activate: () => node.start(),
       actions: {
         jwt: node.action(working, () => node.showToken()),
         gen25519: node.action(working, (input) => makeSeed(node.folder, input.text('nonce'))),
@@ -64,6 +66,7 @@ class ProvisionedNode {
   readonly #host: Host;
   readonly #config: AgentConfig;
   readonly #lock = new Lock();
+  readonly #renewal: Renewal;
   /** The end of what is being done; actions wait for each other. */
   #last: Promise<unknown> = Promise.resolve();
   #transit: TransitKeys | undefined;
@@ -74,6 +77,11 @@ class ProvisionedNode {
   constructor(host: Host) {
     this.#host = host;
     this.#config = host.config as unknown as AgentConfig;
+    this.#renewal = new Renewal(host, async () => this.#ending ?? (await this.#restartAfter(0)));
+  }
+
+  start(): Promise<void> {
+    return this.#renewal.start((what) => this.#inTurn(what));
   }
 
   get folder(): string {
@@ -89,14 +97,17 @@ class ProvisionedNode {
   }
 
   action(rule: Rule, perform: (input: Input, call: ActionCall) => unknown) {
-    return (data: unknown, call: ActionCall) => {
-      const turn = this.#last.then(async () => {
+    return (data: unknown, call: ActionCall) =>
+      this.#inTurn(async () => {
         const input = await this.#admit(rule, data, call);
         return perform(input, call);
       });
-      this.#last = turn.catch(() => undefined);
-      return turn;
-    };
+  }
+
+  #inTurn<T>(what: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(what);
+    this.#last = turn.catch(() => undefined);
+    return turn;
   }
 
   /** Lock, mode, configuration file, types, token: in the order of Choria's agent. @throws ActionError */
@@ -170,16 +181,18 @@ class ProvisionedNode {
       problemsOf: async (file) => (await this.#host.control.readConfig(file)).problems,
     });
     await this.#host.events.emit('node/provisioned', {});
+    await this.#renewal.configured();
     return { message: `Wrote ${lines} lines to ${path}` };
   }
 
   async restart(input: Input): Promise<{ message: string }> {
+    const splay = input.whole('splay') || defaultSplay;
     if (this.#ending !== undefined) return { message: this.#ending };
     const { problems, values } = await this.#host.control.readConfig(this.#configFile);
     if (problems.length > 0) throw new ActionError(`this node could not start again: ${problems.join('; ')}`);
     if (values['plugin.choria.server.provision'] === true)
       throw new ActionError(`${this.#configFile} still asks for provisioning; configure the node first`);
-    return this.#restart(input.whole('splay') || defaultSplay);
+    return this.#restart(splay);
   }
 
   async shutdown(): Promise<{ message: string }> {
@@ -198,9 +211,13 @@ class ProvisionedNode {
     return this.#restart(reprovisionSplay);
   }
 
-  async #restart(splaySeconds: number): Promise<{ message: string }> {
+  #restart(splaySeconds: number): Promise<{ message: string }> {
     const splay = Math.min(Math.max(splaySeconds, 1), mostSplay);
-    const afterMs = randomUpTo(splay) * 1000 + this.#config['plugin.muster.provisioning.restart_delay'];
+    return this.#restartAfter(randomUpTo(splay) * 1000);
+  }
+
+  #restartAfter(ms: number): Promise<{ message: string }> {
+    const afterMs = ms + this.#config['plugin.muster.provisioning.restart_delay'];
     return this.#endIn(afterMs, `Restarting in ${afterMs / 1000}s`, () =>
       this.#host.control.restart('a provisioner asked for it'),
     );

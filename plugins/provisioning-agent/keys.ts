@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Subject } from '../wire/pki/names.ts';
 import { makeRequest } from '../wire/pki/request.ts';
-import { writeWhole } from '../wire/provisioning/placement.ts';
 import { publicHex, seedHex, signHex } from '../wire/tokens/ed25519.ts';
+import { writeWhole } from '../wire/whole-file.ts';
 
 const rsaBits = 2048;
 const folderMode = 0o771;

@@ -7,6 +7,7 @@ import type { Filter } from '../wire/filter.ts';
 import { machineIdentity } from '../wire/identity.ts';
 import { decodePayload } from '../wire/rpc.ts';
 import { trimmed } from '../wire/tokens/jwt.ts';
+import { readProvisioningToken } from '../wire/tokens/provisioning.ts';
 import {
   digestOf,
   type Federation,
@@ -23,6 +24,8 @@ import {
 /** What Choria writes in place of a signature and of a certificate. */
 const unsigned = 'insecure';
 const maxReason = 200;
+/** Later times can not be written as dates. */
+const latestSeconds = 8e12;
 
 interface ReplyToSeal {
   readonly id: string;
@@ -73,7 +76,7 @@ export default definePlugin({
   },
 });
 
-function identity({ config }: Host) {
+async function identity({ config }: Host) {
   const name = machineIdentity(config.identity as string | undefined);
   const file = config['plugin.muster.provisioning.token'];
   return {
@@ -82,14 +85,19 @@ function identity({ config }: Host) {
     callerid: `choria=${name}`,
     // It knows no authority yet that it could verify its broker by.
     ...(config['plugin.muster.provisioning.plaintext'] !== true && { tls: { rejectUnauthorized: false } }),
-    ...(typeof file === 'string' && { token: readToken(file) }),
+    ...(typeof file === 'string' && (await tokenIn(file))),
     expires: null,
   };
 }
 
-function readToken(file: string): string {
+async function tokenIn(file: string): Promise<{ token: string; tokenExpires?: string }> {
   try {
-    return trimmed(readFileSync(file, 'utf8'));
+    const token = trimmed(readFileSync(file, 'utf8'));
+    const { exp } = await readProvisioningToken(token);
+    return {
+      token,
+      ...(exp !== undefined && Math.abs(exp) < latestSeconds && { tokenExpires: new Date(exp * 1000).toISOString() }),
+    };
   } catch (error) {
     throw new PluginError('UNAVAILABLE', `the provisioning token ${file} can not be read: ${(error as Error).message}`);
   }

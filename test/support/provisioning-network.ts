@@ -9,12 +9,15 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { Runtime } from '../../core/host/runtime.ts';
+import type { StopRequest } from '../../core/sdk/typescript/index.ts';
 import { findNatsServer } from '../../plugins/broker/program.ts';
 import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
+import { provisioningEntries } from '../../plugins/wire/provisioning/mode.ts';
 import { newRequestId, type RpcReply, readRpcReply } from '../../plugins/wire/rpc.ts';
 import { nodeSubject, replySubject } from '../../plugins/wire/subjects.ts';
-import { makeProvisioningToken, type ProvisioningClaims } from '../../plugins/wire/tokens/provisioning.ts';
+import { makeProvisioningToken, type ProvisioningClaims, readProvisioningToken } from '../../plugins/wire/tokens/provisioning.ts';
 import {
   readSecureReply,
   readTransport,
@@ -23,6 +26,7 @@ import {
   transportBytes,
 } from '../../plugins/wire/v1/messages.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
+import { startHost, type TestHost } from './hosts.ts';
 import { root } from './languages.ts';
 import { ed25519Keys } from './provisioning.ts';
 
@@ -51,6 +55,8 @@ export class ProvisioningNetwork {
   readonly token: string;
   readonly events: Event[] = [];
   readonly nodes: NodeProcess[] = [];
+  readonly runtime = new Runtime();
+  readonly #hosts: TestHost[] = [];
   readonly #remove: () => void;
   #server: ChildProcess | undefined;
   #connection: NatsConnection | undefined;
@@ -73,19 +79,24 @@ export class ProvisioningNetwork {
     return network;
   }
 
-  async startBroker(): Promise<void> {
+  async startBroker({ tls = true }: { readonly tls?: boolean } = {}): Promise<void> {
     const { cert, key } = await issueFiles(this.authority, { commonName: 'provisioning-broker.test', names: ['127.0.0.1'] });
     const config = join(this.folder, 'nats.conf');
     writeFileSync(
       config,
-      `listen: "127.0.0.1:${this.port}"\ntls { cert_file: "${cert}", key_file: "${key}", verify: false }\nauthorization { token: "${this.token}" }\n`,
+      [
+        `listen: "127.0.0.1:${this.port}"`,
+        ...(tls ? [`tls { cert_file: "${cert}", key_file: "${key}", verify: false }`] : []),
+        `authorization { token: "${this.token}" }`,
+        '',
+      ].join('\n'),
     );
     this.#server = spawn(findNatsServer(process.env, root), ['-c', config], { stdio: 'ignore' });
     this.#connection = await until('the provisioning broker listens', () =>
       connect({
         servers: `127.0.0.1:${this.port}`,
         token: this.token,
-        tls: { rejectUnauthorized: false },
+        ...(tls && { tls: { rejectUnauthorized: false } }),
         reconnect: true,
         maxReconnectAttempts: -1,
       }).catch(() => undefined),
@@ -113,6 +124,29 @@ export class ProvisioningNetwork {
     const node = new NodeProcess(folder, identity, options);
     this.nodes.push(node);
     return node;
+  }
+
+  /** A node in this process; its folder has no configuration either. */
+  async hosted(identity: string, { inlineAs, config = {} }: HostedOptions = {}): Promise<HostedNode> {
+    const folder = join(this.folder, identity);
+    mkdirSync(folder, { recursive: true });
+    const tokenFile = join(folder, 'provisioning.jwt');
+    writeFileSync(tokenFile, this.token, { mode: 0o600 });
+    const configFile = join(folder, 'server.conf');
+    const stops: StopRequest[] = [];
+    const claims = await readProvisioningToken(this.token);
+    const host = await startHost({
+      distribution: true,
+      services: ['server'],
+      runtime: this.runtime,
+      configFile,
+      ...(inlineAs && { inlineAs }),
+      config: { ...provisioningEntries({ claims, tokenFile, configFile }), identity, ...config },
+      onStopRequest: (request) => void stops.push(request),
+    });
+    this.#hosts.push(host);
+    await this.sees('startup', identity);
+    return { host, folder, configFile, stops };
   }
 
   async sees(type: string, identity: string, component = 'provision_mode_server', least = 1): Promise<Event> {
@@ -165,11 +199,30 @@ export class ProvisioningNetwork {
     await endOf(this.#server, 'SIGKILL');
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   async stop(): Promise<void> {
     for (const node of this.nodes) await node.kill();
+    for (const host of this.#hosts) await host.stop();
+    this.runtime.close();
     await this.stopBroker();
     this.#remove();
   }
+}
+
+export interface HostedOptions {
+  readonly inlineAs?: 'persistent';
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+export interface HostedNode {
+  readonly host: TestHost;
+  readonly folder: string;
+  readonly configFile: string;
+  /** What the node asked its host for. */
+  readonly stops: readonly StopRequest[];
 }
 
 export function tokenWith(claims: Partial<ProvisioningClaims>, validitySeconds = 3_600): Promise<string> {

@@ -2,22 +2,13 @@
 // written beside its place first, then a journal says what is about to be renamed. Whoever starts next finishes what the
 // journal has complete, and removes what it has not.
 
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type PlacementJournal, validate } from '#schemas/muster/provisioning/v1/placement';
+import { stagedPath, syncFolder, writeDurably, writeWhole } from '../whole-file.ts';
 import { HookError } from './errors.ts';
+
+export { stagedPath };
 
 export interface PlacedFile {
   readonly path: string;
@@ -43,12 +34,8 @@ export interface PlacementPlan {
 export type OnStep = (step: string) => void;
 
 const journalName = '.muster-placement.json';
-const [stagedEnd, replacedEnd] = ['.muster-new', '.muster-old'];
+const replacedEnd = '.muster-old';
 const folderMode = 0o700;
-
-export function stagedPath(path: string): string {
-  return `${path}${stagedEnd}`;
-}
 
 /**
  * Writes all of it beside its places. Undone whole if anything fails, and then nothing has changed.
@@ -89,7 +76,7 @@ export function place(folder: string, onStep: OnStep = () => undefined): void {
 export function undoStaging(folder: string): void {
   const journal = readJournal(folder);
   if (journal?.state !== 'staging') return;
-  for (const { from } of journal.moves) rmSync(from, { recursive: true, force: true });
+  for (const { from } of journal.moves) removeIfPossible(from);
   rmSync(join(folder, journalName), { force: true });
 }
 
@@ -166,39 +153,12 @@ function parse(text: string): unknown {
   }
 }
 
-/** A file in one step: whoever reads it has the old one or the new one. */
-export function writeWhole(path: string, contents: string, mode: number): void {
-  const staged = stagedPath(path);
+/** What could not be written can't be removed either; the rest has to go all the same. */
+function removeIfPossible(path: string): void {
   try {
-    writeDurably(staged, contents, mode);
-    renameSync(staged, path);
-  } catch (error) {
-    rmSync(staged, { force: true });
-    throw error;
-  }
-  syncFolder(dirname(path));
-}
-
-function writeDurably(path: string, contents: string, mode: number): void {
-  // One that was left there may be readable by others.
-  rmSync(path, { recursive: true, force: true });
-  const fd = openSync(path, 'wx', 0o600);
-  try {
-    const bytes = Buffer.from(contents);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  chmodSync(path, mode);
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Its own error is told already.
   }
 }
 

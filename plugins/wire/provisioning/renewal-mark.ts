@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type RenewalMark, validate } from '#schemas/muster/provisioning/v1/renewal_mark';
-import { writeWhole } from './placement.ts';
+import { writeWhole } from '../whole-file.ts';
 
 export type { RenewalMark };
 
