@@ -2,18 +2,22 @@
 
 import type { Host, Params } from '../../core/sdk/typescript/index.ts';
 import { type AgentDDL, DdlError, ddlWarnings, readDdl } from '../wire/ddl.ts';
+import { provisioningAgents } from '../wire/provisioning/mode.ts';
 
 export class Agent {
   readonly name: string;
   readonly bundle: string;
+  /** Whether it looks at its input by itself, and not we by its DDL. */
+  readonly checksInput: boolean;
   readonly #document: unknown;
   readonly #origin: string;
   #ddl: AgentDDL | undefined;
 
   /** @throws DdlError if the document is no DDL of this agent */
-  constructor(name: string, bundle: string, { ddl: document }: Params) {
+  constructor(name: string, bundle: string, { ddl: document, input }: Params) {
     this.name = name;
     this.bundle = bundle;
+    this.checksInput = (input as { checkedBy?: unknown } | undefined)?.checkedBy === 'agent';
     this.#document = document;
     this.#origin = `agent/${name} of the bundle ${bundle}`;
     if (document === undefined)
@@ -67,7 +71,7 @@ export class AgentList {
   async refresh(): Promise<void> {
     const agents = new Map<string, Agent>();
     for (const { name, bundle, resources, state } of await this.#host.plugins.list('agent')) {
-      if (state === 'off' || !isActivated(this.#host.config, name)) continue;
+      if (state === 'off' || !isActivated(this.#host.config, name) || !this.#mayServe(name)) continue;
       try {
         agents.set(name, new Agent(name, bundle, resources));
         this.#warn(name, ddlWarnings('agent', resources.ddl));
@@ -77,6 +81,11 @@ export class AgentList {
     }
     this.#agents = agents;
     this.#names = ['discovery', ...agents.keys()].sort();
+  }
+
+  /** While a node is provisioned anybody on that network may ask it. */
+  #mayServe(name: string): boolean {
+    return this.#host.config['plugin.muster.provisioning.active'] !== true || provisioningAgents.includes(name);
   }
 
   #warn(name: string, warnings: readonly string[]): void {

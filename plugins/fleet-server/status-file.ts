@@ -16,16 +16,20 @@ export interface StatusParts {
   /** Unix milliseconds. */
   readonly startedAt: number;
   readonly certificateExpires: string | null;
+  readonly isProvisioning: boolean;
 }
 
-export function nodeStatus({ identity, server, outcomes, startedAt, certificateExpires }: StatusParts, now: number): NodeStatus {
+export function nodeStatus(
+  { identity, server, outcomes, startedAt, certificateExpires, isProvisioning }: StatusParts,
+  now: number,
+): NodeStatus {
   const { total, validated, unvalidated, passed, filtered, replies, ttlexpired, events } = outcomes.counters;
   return {
     identity,
     uptime: Math.floor((now - startedAt) / 1000),
     connected_server: server ?? '',
     last_message: outcomes.lastMessage,
-    provisioning_mode: false,
+    provisioning_mode: isProvisioning,
     stats: { total, valid: validated, invalid: unvalidated, passed, filtered, replies, ttlexpired, events },
     certificate_expires: certificateExpires === null ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
     token_expires: noTime,

@@ -10,10 +10,12 @@ const askAgainMs = 5_000;
 export interface LastingConnection {
   readonly connection: string;
   readonly name: string;
-  readonly tls: object;
+  /** Without it the connection is not encrypted. */
+  readonly tls?: object;
   readonly connectTimeoutMs: number;
   readonly user?: string;
   readonly password?: string;
+  readonly token?: string;
 }
 
 /**

@@ -3,9 +3,10 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type CertificateDetails, certificatesIn, readCertificate } from '../../wire/pki/certificate.ts';
+import { followChain } from '../../wire/pki/chain.ts';
 import { keyUsages, oids, type Subject } from '../../wire/pki/names.ts';
 import type { ProvisionReply } from '../../wire/provisioning/reply.ts';
-import { followChain, tryHandshake } from './chain.ts';
+import { tryHandshake } from './handshake.ts';
 import { type Finding, failed, passed, type RuleId, skipped } from './rules.ts';
 import type { Sample } from './samples.ts';
 

@@ -1,13 +1,9 @@
-// Whether a certificate leads up to a root, and whether TLS thinks so too.
+// Whether a certificate leads up to a root.
 
 import { X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, connect } from 'node:net';
-import { connect as connectTls, createServer, type TLSSocket } from 'node:tls';
-import { certificatesIn } from '../../wire/pki/certificate.ts';
+import { certificatesIn } from './certificate.ts';
 
 const longestChain = 8;
-const handshakeMs = 5_000;
 
 export interface Chain {
   /** From the certificate to the root. */
@@ -43,30 +39,24 @@ export function followChain(certificate: string, ca: string, now = Date.now()): 
   return { subjects, problem: `there are more than ${longestChain} certificates above each other` };
 }
 
-/** What OpenSSL says against the certificate at either end of a connection; undefined if nothing. */
-export async function tryHandshake(
-  identity: string,
-  files: { cert: string; key: string; ca: string },
-): Promise<string | undefined> {
-  const server = createServer({ ...files, requestCert: true, rejectUnauthorized: true });
-  const refusedClient = new Promise<string>((resolve) => {
-    server.once('tlsClientError', (error) => resolve(`as a client: ${error.message}`));
-  });
-  const accepted = once(server, 'secureConnection').then(() => undefined);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const raw = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const socket: TLSSocket = connectTls({ socket: raw, ...files, servername: identity });
-  socket.setTimeout(handshakeMs, () => socket.destroy(new Error('the handshake took too long')));
-  const refusedServer = new Promise<string>((resolve) => {
-    socket.once('error', (error) => resolve(`as a server: ${error.message}`));
-  });
-  try {
-    return await Promise.race([refusedClient, refusedServer, accepted]);
-  } finally {
-    socket.destroy();
-    server.close();
+/**
+ * What stands between a certificate and the trust of whoever has `ca`, as TLS in Go sees it: any certificate in it is trusted,
+ * an intermediate too. Undefined if nothing does.
+ */
+export function distrustOf(certificate: string, ca: string, now = Date.now()): string | undefined {
+  const [leafPem = '', ...between] = certificatesIn(certificate);
+  const trusted = certificatesIn(ca).map((pem) => new X509Certificate(pem));
+  const known = [...trusted, ...between.map((pem) => new X509Certificate(pem))];
+  let current = new X509Certificate(leafPem);
+  for (let depth = 0; depth < longestChain; depth += 1) {
+    const here: X509Certificate = current;
+    if (trusted.some(({ fingerprint256 }) => fingerprint256 === here.fingerprint256)) return undefined;
+    const issuer = known.find((candidate) => candidate.ca && here.checkIssued(candidate) && here.verify(candidate.publicKey));
+    if (!issuer) return `nothing in \`ca\` signed ${oneLine(here.subject)}; it was ${oneLine(here.issuer)}`;
+    if (Date.parse(issuer.validTo) < now) return `${oneLine(issuer.subject)} expired on ${issuer.validTo}`;
+    current = issuer;
   }
+  return `there are more than ${longestChain} certificates above each other`;
 }
 
 function oneLine(subject: string): string {
