@@ -18,6 +18,8 @@ export interface ProvisioningPlan {
   readonly writeDeadlineMs: number;
   readonly store: string;
   readonly maxConnections: number;
+  /** Handshakes a second; whoever comes beyond is turned away at once and comes again. */
+  readonly connectionRate: number;
   readonly provisioner: Login;
   /** How all nodes log in whose token says so. */
   readonly node: Login | undefined;
@@ -53,7 +55,9 @@ export function provisioningConfiguration(plan: ProvisioningPlan): string {
     `ping_interval: ${quote(`${pingSeconds}s`)}`,
     `ping_max: ${missedPings}`,
     ...(tls
-      ? [`tls { cert_file: ${quote(tls.cert)}, key_file: ${quote(tls.key)}, verify: false, timeout: ${tls.timeoutMs / 1000} }`]
+      ? [
+          `tls { cert_file: ${quote(tls.cert)}, key_file: ${quote(tls.key)}, verify: false, timeout: ${tls.timeoutMs / 1000}, connection_rate_limit: ${plan.connectionRate} }`,
+        ]
       : []),
     `jetstream { store_dir: ${quote(plan.store)} }`,
     'accounts {',

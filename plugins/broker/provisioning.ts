@@ -2,6 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
@@ -27,6 +28,7 @@ export interface ProvisioningConfig {
   readonly 'plugin.muster.broker.provisioning.tls': boolean;
   readonly 'plugin.muster.broker.provisioning.store'?: string;
   readonly 'plugin.muster.broker.provisioning.max_connections': number;
+  readonly 'plugin.muster.broker.provisioning.connection_rate': number;
   readonly 'plugin.muster.broker.provisioning.node_user'?: string;
   readonly 'plugin.muster.broker.provisioning.node_password'?: string;
 }
@@ -35,6 +37,10 @@ export interface ProvisioningConfig {
 const connection = 'callout';
 const account = 'provisioning';
 const calloutUser = 'callout';
+/** Where all come at once each waits for the others. */
+const handshakeMs = 20_000;
+/** More at once than a core can do in the time that nodes wait, and none of them would get through. */
+const ratePerCore = 250;
 const calloutVersion = [2, 10] as const;
 const portKey = 'plugin.choria.network.provisioning.port';
 const passwordKey = 'plugin.choria.network.provisioning.client_password';
@@ -104,7 +110,10 @@ export class ProvisioningBroker {
       account,
       issuer: callout.secrets.issuer,
       tokens: new TokenCheck(callout.keys),
-      names: new Names(connectionMonitor(() => this.server.monitorPort, account)),
+      names: new Names(
+        connectionMonitor(() => this.server.monitorPort, account),
+        wasRunning,
+      ),
     });
     // After a reload the version before answers until this one does. A new server has to listen first.
     if (wasRunning) await this.#listen();
@@ -192,10 +201,13 @@ function plan(
     name: machineIdentity(config.identity),
     listen: config['plugin.choria.network.listen_address'],
     port: config[portKey],
-    tls: config[`${own}.tls`] ? { ...tls, timeoutMs: config['plugin.choria.network.tls_timeout'] } : undefined,
+    tls: config[`${own}.tls`]
+      ? { ...tls, timeoutMs: Math.max(handshakeMs, config['plugin.choria.network.tls_timeout']) }
+      : undefined,
     writeDeadlineMs: config['plugin.choria.network.write_deadline'],
     store: storeFolder(host, config),
     maxConnections: config[`${own}.max_connections`],
+    connectionRate: config[`${own}.connection_rate`] || ratePerCore * availableParallelism(),
     node,
     callout: callout && {
       login: { user: calloutUser, password: callout.secrets.password },

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
+import { RepeatedLines } from './repeated-lines.ts';
 
 export interface ServerOptions {
   /** Id of its process; files in the state folder are called after it. */
@@ -38,6 +39,7 @@ export class WatchedServer {
   #startedAt = 0;
   #lastLine = '';
   #ready: Promise<boolean> = Promise.resolve(true);
+  readonly #repeated = new RepeatedLines();
 
   constructor(host: Host, options: ServerOptions) {
     this.#host = host;
@@ -122,10 +124,10 @@ export class WatchedServer {
     this.#lastLine = text;
     // Of the fleet, the user without a password is who certificates stand for; others are in a file that is ours alone.
     if (text.startsWith('Plaintext passwords detected')) return;
-    if (level === 'ERR' || level === 'FTL') this.#host.log.error(text);
     // Told in words of ours where it was decided.
-    else if (text.startsWith('Auth callout service returned an error')) this.#host.log.debug(text);
-    else if (level === 'WRN') this.#host.log.warn(text);
+    if (text.startsWith('Auth callout service returned an error')) return;
+    if (level === 'ERR' || level === 'FTL') this.#repeated.tell(text, (line) => this.#host.log.error(line));
+    else if (level === 'WRN') this.#repeated.tell(text, (line) => this.#host.log.warn(line));
     else this.#host.log.debug(text);
   }
 

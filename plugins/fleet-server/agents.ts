@@ -9,14 +9,17 @@ export class Agent {
   readonly bundle: string;
   /** Whether it looks at its input by itself, and not we by its DDL. */
   readonly checksInput: boolean;
+  readonly #resources: Params;
   readonly #document: unknown;
   readonly #origin: string;
   #ddl: AgentDDL | undefined;
 
   /** @throws DdlError if the document is no DDL of this agent */
-  constructor(name: string, bundle: string, { ddl: document, input }: Params) {
+  constructor(name: string, bundle: string, resources: Params) {
+    const { ddl: document, input } = resources;
     this.name = name;
     this.bundle = bundle;
+    this.#resources = resources;
     this.checksInput = (input as { checkedBy?: unknown } | undefined)?.checkedBy === 'agent';
     this.#document = document;
     this.#origin = `agent/${name} of the bundle ${bundle}`;
@@ -31,6 +34,11 @@ export class Agent {
   get ddl(): AgentDDL {
     this.#ddl ??= this.#read();
     return this.#ddl;
+  }
+
+  /** Whether it was made of these; nothing of it has changed then. */
+  isMadeOf(bundle: string, resources: Params): boolean {
+    return this.bundle === bundle && this.#resources === resources;
   }
 
   #read(): AgentDDL {
@@ -72,9 +80,15 @@ export class AgentList {
     const agents = new Map<string, Agent>();
     for (const { name, bundle, resources, state } of await this.#host.plugins.list('agent')) {
       if (state === 'off' || !isActivated(this.#host.config, name) || !this.#mayServe(name)) continue;
+      const before = this.#agents.get(name);
       try {
+        if (before?.isMadeOf(bundle, resources)) {
+          agents.set(name, before);
+          continue;
+        }
         agents.set(name, new Agent(name, bundle, resources));
-        this.#warn(name, ddlWarnings('agent', resources.ddl));
+        // Ours are looked at by tests.
+        if (bundle !== this.#host.bundle) this.#warn(name, ddlWarnings('agent', resources.ddl));
       } catch (error) {
         this.#host.log.error((error as Error).message);
       }

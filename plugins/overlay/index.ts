@@ -56,14 +56,17 @@ class Overlay {
       );
     });
     const port = await choosePort(this.#options.port, folder);
+    const provisioning = await choosePort(port + 1, folder, 'provisioning-port');
     if (port !== this.#options.port) await this.#say(`Port ${this.#options.port} is taken; the broker listens on ${port}.`);
     await this.#say('Making certificates and configuration …');
-    const plan = await prepareOverlay(folder, port, process.env);
+    const plan = await prepareOverlay(folder, { fleet: port, provisioning }, process.env);
     const { program = [], root = '' } = await this.#host.control.info();
     const processes = new Processes(this.#host, program, this.#signal);
     this.#processes = processes;
     await this.#say(`Starting the broker on port ${port} …`);
     await processes.startBroker(plan, ['broker', 'registry']);
+    await this.#say('Starting the provisioner …');
+    await processes.startProvisioner(plan.provisionerConfig ?? '', folder);
     await this.#say(`Starting ${plan.nodes.length} nodes: ${plan.nodes.map(({ identity }) => identity).join(', ')} …`);
     await processes.startNodes(plan);
     await processes.awaitAnswers(plan);

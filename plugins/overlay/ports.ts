@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 /** The wanted port, or that of the last start, or a free one; noted in the folder for the next start. */
-export async function choosePort(wanted: number, folder: string): Promise<number> {
-  const file = join(folder, 'port');
+export async function choosePort(wanted: number, folder: string, name = 'port'): Promise<number> {
+  const file = join(folder, name);
   const last = existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
   const port = (await tryPort(wanted)) ?? (last ? await tryPort(last) : undefined) ?? (await tryPort(0));
   if (port === undefined) throw new Error('this machine has no free port');

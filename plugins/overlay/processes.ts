@@ -33,6 +33,10 @@ export class Processes {
     await this.#start(brokerId, ['run', ...services, '--config', brokerConfig], `${folder}/broker.log`);
   }
 
+  async startProvisioner(config: string, folder: string): Promise<void> {
+    await this.#start('provisioner', ['run', 'provisioner', '--config', config], `${folder}/provisioner.log`);
+  }
+
   /** @param onLine told of every line on stderr, for nodes that log there */
   async startNodes({ nodes, folder }: OverlayPlan, onLine?: (line: string) => void): Promise<void> {
     for (const { identity, configFile } of nodes)

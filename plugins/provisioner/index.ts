@@ -2,13 +2,12 @@
 
 import { randomUUID } from 'node:crypto';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { findBrokers } from '../wire/brokers.ts';
 import { Election } from '../wire/election.ts';
 import { machineIdentity } from '../wire/identity.ts';
-import { openLasting } from '../wire/lasting-connection.ts';
 import { lifecycleEvent, lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { isNodeName } from '../wire/subjects.ts';
 import { type ProvisionerConfig, readSettings, type Settings } from './config.ts';
+import { connectService, overlay } from './connect.ts';
 import { Control } from './control.ts';
 import { Enrolment } from './enrolment.ts';
 import { ProvisionerError } from './errors.ts';
@@ -22,7 +21,6 @@ import { type Status, statusOf } from './status.ts';
 import { BucketStore, hasNoBuckets, type Store } from './store.ts';
 import { Work } from './work.ts';
 
-const overlay = 'overlay';
 const lookMs = 250;
 const retryStoreMs = 1_000;
 const pollMs = 1_000;
@@ -76,7 +74,7 @@ class Provisioner {
   async start(): Promise<void> {
     const host = this.#host;
     const settings = this.#settings;
-    const who = await this.#connect();
+    const who = await connectService(host, this.#config, settings);
     const rpc = new NodeRpc(host, who, {
       onDiscovered: (identity) => isNodeName(identity) && this.#work?.discovered(identity),
       onNamesake: (identity) => this.#journal.namesake(identity),
@@ -120,6 +118,11 @@ class Provisioner {
         address: '0.0.0.0',
         key: 'plugin.provisioner.monitor_port',
       });
+    const hooks = (await host.plugins.list('provisioning-hook')).map(({ name }) => name);
+    if (!hooks.includes(settings.hook))
+      host.log.error(
+        `there is no provisioning hook ${settings.hook}, so that no node is enrolled; there are ${hooks.join(', ')}`,
+      );
     this.#loops.push(this.#run());
   }
 
@@ -166,35 +169,6 @@ class Provisioner {
   #neededStore(): Store {
     if (this.#store) return this.#store;
     throw new ProvisionerError('PROVISIONER_LOST', 'this provisioner has nowhere to write yet');
-  }
-
-  async #connect(): Promise<{ identity: string; callerid: string; insecure: boolean }> {
-    const { insecure, brokerPassword, overlayUrls } = this.#settings;
-    const config = this.#config;
-    const identity = machineIdentity(config.identity);
-    const own = insecure
-      ? { identity, certname: identity, callerid: `choria=${identity}`, tls: undefined }
-      : ((await this.#host.plugins.call('security', 'x509', 'security/identity', { role: 'server' })) as {
-          identity: string;
-          certname: string;
-          callerid: string;
-          tls: object;
-        });
-    const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = config;
-    const login = brokerPassword !== undefined ? { user: 'provisioner', password: brokerPassword } : { user, password };
-    const shared = {
-      name: own.certname,
-      connectTimeoutMs: config['plugin.choria.network.connect_timeout'] ?? 2_000,
-      ...(own.tls && { tls: own.tls }),
-    };
-    const spec = {
-      ...shared,
-      connection,
-      ...(login.user !== undefined && login.password !== undefined && { user: login.user, password: login.password }),
-    };
-    await openLasting(this.#host, spec, () => findBrokers(config, process.env));
-    if (overlayUrls.length > 0) await this.#host.bus.open({ ...shared, connection: overlay, servers: overlayUrls, wait: false });
-    return { identity: own.identity, callerid: own.callerid, insecure };
   }
 
   #event(payload: Uint8Array, then: (identity: string, id: string) => void): void {

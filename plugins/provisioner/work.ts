@@ -15,8 +15,13 @@ import type { Held } from './store.ts';
 const holdMs = 60_000;
 /** Nobody restarts faster: what is heard earlier was said before. */
 const soonestMs = 1_500;
-/** Whoever was silent at the door for so long makes room. */
+/** Nodes that are asked for their token at once; whoever is silent for so long makes room for others. */
+const doorWidth = 512;
 const patienceMs = 2_000;
+/** Or for so many times as long as others take, where all are slow. */
+const patienceShare = 5;
+/** What the last answer counts in the usual time of one. */
+const latestShare = 0.05;
 const tickMs = 200;
 const absentMs = 10 * 60_000;
 const maxCameUp = 32_768;
@@ -47,6 +52,7 @@ export class Work {
   readonly #cameUp = new Map<string, number>();
   readonly #running = new Set<Promise<void>>();
   #busy = 0;
+  #usualMs = 0;
   #nextStart = 0;
   #timer: NodeJS.Timeout | undefined;
   paused = false;
@@ -225,16 +231,16 @@ export class Work {
 
   #openDoor(): void {
     const { workers } = this.#parts.settings;
-    const wide = Math.min(512, Math.max(64, workers * 4));
-    while (this.#knocking.size < wide && this.#ready.length < workers * 2) {
+    while (this.#knocking.size < doorWidth && this.#ready.length < workers * 2) {
       const node = this.nodes.take();
       if (!node) return;
       this.#run(() => this.#knock(node));
     }
-    if (this.#knocking.size < wide || !this.nodes.hasFresh) return;
+    if (this.#knocking.size < doorWidth || !this.nodes.hasFresh) return;
     const now = performance.now();
+    const patience = Math.max(patienceMs, this.#usualMs * patienceShare);
     for (const node of this.#knocking) {
-      if (now - node.since < patienceMs) return;
+      if (now - node.since < patience) return;
       node.abort?.abort(new ProvisionerError('PROVISIONER_CROWDED', `${node.identity} did not answer while others waited`));
     }
   }
@@ -247,7 +253,9 @@ export class Work {
     try {
       const introduction = await this.#parts.enrolment.introduce(node, signal);
       node.lane = 'proven';
-      this.nodes.enter(node, 'ready', performance.now());
+      const now = performance.now();
+      this.#usualMs += (now - node.since - this.#usualMs) * latestShare;
+      this.nodes.enter(node, 'ready', now);
       this.#ready.push({ node, introduction });
     } catch (error) {
       if (node.lane === 'new') node.lane = 'doubtful';

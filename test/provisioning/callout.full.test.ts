@@ -11,7 +11,7 @@ import { keyFromSeed, publicHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { makeProvisioningToken } from '../../plugins/wire/tokens/provisioning.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until } from '../support/folders.ts';
-import { complaint, converse, Listener } from '../support/listener.ts';
+import { complaint, converse, Listener, sampleListener } from '../support/listener.ts';
 import { goProgram } from '../support/provisioning.ts';
 
 const network = 'plugin.choria.network.provisioning';
@@ -62,6 +62,7 @@ describe('a listener that checks tokens', () => {
     const signer = join(path, 'signer.pem');
     writeFileSync(signer, rsa.publicKey.export({ type: 'spki', format: 'pem' }));
     fleet = await Fleet.start({
+      ...sampleListener(),
       [`${network}.port`]: port,
       [`${network}.client_password`]: provisioner.pass,
       [`${network}.signer_cert`]: signer,
@@ -189,10 +190,10 @@ describe('a listener that checks tokens', () => {
     await again.flush();
   }, 60_000);
 
-  test('five hundred at once are let in', async () => {
-    const all = await Promise.all(
-      Array.from({ length: 500 }, (_, index) => enter({ token: good, name: `many-${index}.test`, timeout: 60_000 })),
-    );
+  test('more at once than can shake hands in a second are all let in in the end', async () => {
+    const insist = (name: string) =>
+      until(`${name} is let in`, () => enter({ token: good, name, timeout: 3_000 }).catch(() => undefined), 100_000);
+    const all = await Promise.all(Array.from({ length: 1_000 }, (_, index) => insist(`many-${index}.test`)));
     await Promise.all(all.map((connection) => connection.flush()));
     expect(await listener.healthy()).toBe(true);
   }, 120_000);

@@ -2,13 +2,14 @@
 // from the fleet. The node is a bare connection, so that nothing but the broker holds it back.
 
 import { existsSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { type ConnectionOptions, connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, isAlive, temporaryFolder, until } from '../support/folders.ts';
-import { complaint, converse, Listener } from '../support/listener.ts';
+import { complaint, converse, Listener, sampleListener } from '../support/listener.ts';
 
 const network = 'plugin.choria.network.provisioning';
 const own = 'plugin.muster.broker.provisioning';
@@ -131,5 +132,54 @@ describe('the listener for provisioning', () => {
     await until('it is back', async () => listener.pids()[1] !== second && (await listener.healthy()));
     expect(listener.pids()[0]).toBe(first);
     await enter(node);
+  });
+});
+
+describe('what it is started with', () => {
+  const base = { [`${network}.client_password`]: 'x' };
+  test.each([
+    ['no password of the provisioner', {}, 'set plugin.choria.network.provisioning.client_password'],
+    ['half a login of nodes', { ...base, [`${own}.node_user`]: 'n' }, 'set both of plugin.muster.broker.provisioning.node_user'],
+    [
+      'nodes as the provisioner',
+      { ...base, [`${own}.node_user`]: 'provisioner', [`${own}.node_password`]: 'x' },
+      "'provisioner' is the user of the provisioner",
+    ],
+    ['a key that is none', { ...base, [`${network}.signer_cert`]: '/no/file' }, 'there is no file /no/file'],
+    ['an issuer without a key', { ...base, 'plugin.security.issuer.names': 'acme' }, 'set plugin.security.issuer.acme.public'],
+  ])('%s: the error says what to set', async (_what, config, message) => {
+    await expect(Fleet.start({ [`${network}.port`]: await freePort(), ...config })).rejects.toThrow(message);
+  });
+
+  test('a port that is taken: the error names its key', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    await expect(Fleet.start({ [`${network}.port`]: port, ...logins })).rejects.toThrow(
+      `port ${port} is taken by another program; choose another with ${network}.port`,
+    );
+    taken.close();
+  });
+
+  test('the sample is what it needs; without TLS it warns, and of what nodes can see', async () => {
+    const values = sampleListener();
+    const { path, remove } = temporaryFolder();
+    const port = await freePort();
+    const fleet = await Fleet.start({
+      ...values,
+      'plugin.choria.network.stream.store': path,
+      [`${network}.port`]: port,
+      // Whatever the version of nats-server here is.
+      [`${network}.signer_cert`]: '',
+      [`${own}.tls`]: 'no',
+    });
+    const listener = new Listener(fleet, port);
+    const node = { user: String(values[`${own}.node_user`]), pass: String(values[`${own}.node_password`]), tls: null };
+    await (await listener.enter(node)).flush();
+    expect(listener.warned('WITHOUT TLS')).toBe(true);
+    expect(listener.warned('does not check tokens, and every node there sees what is sent to the others')).toBe(true);
+    await listener.close();
+    await fleet.stop();
+    remove();
   });
 });

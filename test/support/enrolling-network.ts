@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { findNatsServer } from '../../plugins/broker/program.ts';
 import { issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
+import type { Status } from '../../plugins/provisioner/status.ts';
 import { type SigningKey, signToken } from '../../plugins/wire/tokens/jwt.ts';
 import { makeProvisioningToken } from '../../plugins/wire/tokens/provisioning.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
@@ -60,7 +61,9 @@ accounts { provisioning { ${jetstream ? 'jetstream: enabled, ' : ''}users: [
   { user: node, password: node, permissions: {
     subscribe: ["provisioning.node.>", "provisioning.broadcast.agent.discovery"],
     publish: ["choria.lifecycle.>", "provisioning.reply.>", "provisioning.registration.>"] } }
-] } }
+] }
+overlay { users: [{ user: fleet, password: fleet }] } }
+no_auth_user: fleet
 `,
     );
     await network.startBroker();
@@ -84,12 +87,11 @@ accounts { provisioning { ${jetstream ? 'jetstream: enabled, ' : ''}users: [
     await ended;
   }
 
-  /** A connection as a node has it, or that of somebody who may do everything. */
-  async connection(user: 'node' | 'provisioner' = 'node'): Promise<NatsConnection> {
+  /** A connection as a node has it that waits, that of somebody who may do everything, or one to where enrolled nodes come up. */
+  async connection(user: 'node' | 'provisioner' | 'overlay' = 'node'): Promise<NatsConnection> {
     const connection = await connect({
       servers: `nats://127.0.0.1:${this.port}`,
-      user,
-      pass: user === 'node' ? 'node' : password,
+      ...(user !== 'overlay' && { user, pass: user === 'node' ? 'node' : password }),
       tls: { rejectUnauthorized: false },
       maxReconnectAttempts: -1,
       reconnectTimeWait: 100,
@@ -128,6 +130,7 @@ accounts { provisioning { ${jetstream ? 'jetstream: enabled, ' : ''}users: [
       'plugin.provisioner.features.jwt': true,
       'plugin.provisioner.features.pki': true,
       'plugin.provisioner.retry_min': '100ms',
+      'plugin.provisioner.overlay_hosts': `127.0.0.1:${this.port}`,
       'plugin.muster.ca.folder': join(this.folder, 'hook-ca'),
       ...more,
     };
@@ -169,4 +172,9 @@ function accepts(port: number): Promise<boolean> {
       resolve(true);
     });
   });
+}
+
+export async function statusOf({ host }: TestHost): Promise<Status> {
+  const { details } = (await host.call('service', 'provisioner', 'service/status', {})) as { details: Status };
+  return details;
 }

@@ -2,8 +2,17 @@
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
+import { readConfigFile } from '../../core/config/dialect.ts';
 import type { Fleet } from './fleet.ts';
+
+/** What the sample of an overlay says about the listener. */
+export function sampleListener(): Record<string, string> {
+  const file = fileURLToPath(new URL('../../fixtures/overlays/provisioning/broker.conf', import.meta.url));
+  const { entries } = readConfigFile(file, {});
+  return Object.fromEntries(entries.filter(({ key }) => key.includes('.provisioning.')).map(({ key, value }) => [key, value]));
+}
 
 export class Listener {
   readonly fleet: Fleet;

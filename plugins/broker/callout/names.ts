@@ -15,10 +15,13 @@ export class Names {
   readonly #byName = new Map<string, number>();
   readonly #byConnection = new Map<number, string>();
   #server = '';
-  #known: Promise<void> = Promise.resolve();
+  readonly #mayHaveBegun: boolean;
+  #asking: Promise<ReadonlyMap<number, string>> | undefined;
 
-  constructor(monitor: Monitor) {
+  /** @param mayHaveBegun whether connections were let in before by somebody else */
+  constructor(monitor: Monitor, mayHaveBegun: boolean) {
     this.#monitor = monitor;
+    this.#mayHaveBegun = mayHaveBegun;
   }
 
   get size(): number {
@@ -46,18 +49,24 @@ export class Names {
     if (server === this.#server) this.#free(connection);
   }
 
-  /** Numbers of connections belong to one life of the server; those of a life that began before this one are asked for. */
-  #learn(server: string): Promise<void> {
-    if (server !== this.#server) {
-      this.#server = server;
-      this.#byName.clear();
-      this.#byConnection.clear();
-      this.#known = this.#monitor.all().then((names) => {
-        for (const [connection, name] of names)
-          if (this.#server === server && !this.#byName.has(name)) this.#hold(connection, name);
-      });
+  /** Numbers of connections belong to one life of the server. Who was let in before this began to answer is asked for once. */
+  async #learn(server: string): Promise<void> {
+    if (this.#server === '' && this.#mayHaveBegun) {
+      this.#asking ??= this.#monitor.all();
+      try {
+        const names = await this.#asking;
+        if (this.#server !== '') return;
+        this.#server = server;
+        for (const [connection, name] of names) if (!this.#byName.has(name)) this.#hold(connection, name);
+      } finally {
+        this.#asking = undefined;
+      }
+      return;
     }
-    return this.#known;
+    if (server === this.#server) return;
+    this.#server = server;
+    this.#byName.clear();
+    this.#byConnection.clear();
   }
 
   #hold(connection: number, name: string): void {

@@ -1,0 +1,98 @@
+// Nodes as they are enrolled: a live table on a terminal, a line for each step elsewhere.
+
+import { type Host, printable } from '../../core/sdk/typescript/index.ts';
+import type { StepEvent, ToldStep } from './journal.ts';
+import { connection } from './node-rpc.ts';
+
+const columns = ['seen', 'token', 'csr', 'signed', 'configured', 'up'] as const;
+const maxRows = 20;
+const drawMs = 150;
+
+interface Row {
+  readonly identity: string;
+  step: ToldStep;
+  reason: string;
+}
+
+/** Until the signal says so. */
+export async function watch(host: Host, json: boolean, signal: AbortSignal): Promise<void> {
+  const { tty, color } = await host.terminal.info();
+  const table = !json && tty ? new LiveTable(host, color) : undefined;
+  await host.bus.subscribe({ connection, id: 'steps', subject: 'choria.provisioning.event.*' }, ({ payload }) => {
+    const event = readEvent(payload);
+    if (!event) return undefined;
+    if (table) table.take(event);
+    else return host.terminal.write(json ? `${JSON.stringify(event)}\n` : lineOf(event));
+    return undefined;
+  });
+  if (table) await table.draw();
+  const timer = table && setInterval(() => void table.draw(), drawMs);
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  clearInterval(timer);
+  await table?.draw();
+}
+
+function readEvent(payload: Uint8Array): StepEvent | undefined {
+  try {
+    const event = JSON.parse(Buffer.from(payload).toString()) as StepEvent;
+    return typeof event.data?.identity === 'string' && typeof event.data.step === 'string' ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function lineOf({ time, data: { identity, step, reason } }: StepEvent): string {
+  return `${printable(`${time}  ${identity}  ${step}${reason === undefined ? '' : `: ${reason}`}`)}\n`;
+}
+
+class LiveTable {
+  readonly #host: Host;
+  readonly #color: boolean;
+  readonly #rows = new Map<string, Row>();
+  readonly #counts = new Map<ToldStep, number>();
+  #lines = 0;
+  #changed = true;
+
+  constructor(host: Host, color: boolean) {
+    this.#host = host;
+    this.#color = color;
+  }
+
+  take({ data: { identity, step, reason = '' } }: StepEvent): void {
+    // What happened last is shown last.
+    this.#rows.delete(identity);
+    this.#rows.set(identity, { identity, step, reason });
+    this.#counts.set(step, (this.#counts.get(step) ?? 0) + 1);
+    if (this.#rows.size > maxRows) this.#rows.delete(this.#rows.keys().next().value ?? '');
+    this.#changed = true;
+  }
+
+  async draw(): Promise<void> {
+    if (!this.#changed) return;
+    this.#changed = false;
+    const width = Math.max(20, ...[...this.#rows.keys()].map((identity) => identity.length));
+    const lines = [
+      `${'node'.padEnd(width)}  ${columns.join('  ')}`,
+      ...[...this.#rows.values()].map((row) => this.#line(row, width)),
+      [...this.#counts].map(([step, count]) => `${step} ${count}`).join(', ') || 'waiting for nodes',
+    ];
+    const up = this.#lines > 0 ? `\x1b[${this.#lines}A` : '';
+    this.#lines = lines.length;
+    await this.#host.terminal.write(up + lines.map((line) => `\x1b[2K${line}\n`).join(''));
+  }
+
+  #line({ identity, step, reason }: Row, width: number): string {
+    const name = printable(identity).padEnd(width);
+    const reached = columns.indexOf(step as (typeof columns)[number]);
+    if (reached === -1) return `${name}  ${this.#paint(`${step}: ${printable(reason)}`, 33)}`;
+    const cells = columns.map((column, index) => (index <= reached ? '✓' : '·').padEnd(column.length));
+    return `${name}  ${this.#paint(cells.join('  '), step === 'up' ? 32 : 0)}`;
+  }
+
+  #paint(text: string, code: number): string {
+    return this.#color && code > 0 ? `\x1b[${code}m${text}\x1b[0m` : text;
+  }
+}
