@@ -30,6 +30,10 @@ const folders: readonly (readonly [folder: string, files: RegExp])[] = [
   ['core/sdk/typescript', /^(agent|serve)/],
   ['plugins/wire', /^ddl/],
   ['plugins/fleet-server', /./],
+  ['plugins/fleet-server/provisioning', /./],
+  ['plugins/provisioning-agent', /./],
+  ['plugins/security-provisioning', /./],
+  ['plugins/tokens', /./],
   ['plugins/choria-agents', /./],
   ['plugins/wire/provisioning', /./],
   ['plugins/wire/tokens', /./],
@@ -77,6 +81,10 @@ const places: readonly Place[] = [
   { before: 'claimsError(', argument: 0, files: /tokens\/provisioning/ },
   { before: 'refused(', argument: 0, files: /provisioning\/policy/ },
   { before: 'new CheckError(', argument: 0 },
+  { before: 'new ActionError(', argument: 0, files: /provisioning-agent/ },
+  { before: 'throw invalid(', argument: 0, files: /provisioning-agent/ },
+  { before: 'new Error(', argument: 0, files: /fleet-server\/provisioning/ },
+  { before: 'return problem(', argument: 0, files: /fleet-server\/provisioning/ },
 ];
 
 /** Messages in which one gap is filled with one of a few words of the same file. */
