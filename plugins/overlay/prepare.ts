@@ -22,10 +22,14 @@ export interface OverlayPlan {
   readonly port: number;
   readonly brokerConfig: string;
   readonly clientConfig: string;
-  readonly provisionerConfig?: string;
   /** Bundles that are dropped here run on every node. */
   readonly bundles: string;
   readonly nodes: readonly NodePlan[];
+}
+
+/** With a provisioner that enrols its nodes. */
+export interface EnrollingPlan extends OverlayPlan {
+  readonly provisionerConfig: string;
 }
 
 interface Machine {
@@ -59,7 +63,7 @@ export function operatorName(environment: NodeJS.ProcessEnv): string {
 }
 
 /** Writes all of it, with nodes that have nothing but a token; other certificates that are still good are kept. */
-export async function prepareOverlay(folder: string, ports: Ports, environment: NodeJS.ProcessEnv): Promise<OverlayPlan> {
+export async function prepareOverlay(folder: string, ports: Ports, environment: NodeJS.ProcessEnv): Promise<EnrollingPlan> {
   const authority = await openAuthority(join(folder, 'authority'), 'Muster overlay CA');
   const bundles = join(folder, 'bundles');
   mkdirSync(bundles, { recursive: true });
