@@ -1,18 +1,18 @@
 // One attempt with one node, step by step. Before each step it is made sure that this provisioner still leads and that nobody
 // else works on the node; what was reached is written down, for whoever has to go on.
 
-import type { KeyObject } from 'node:crypto';
 import { randomUUID } from 'node:crypto';
 import { type NodeInventoryReply, validate as validateInventory } from '#schemas/muster/provisioning/v1/node_inventory';
 import { type NodeKeyReply, validate as validateKey } from '#schemas/muster/provisioning/v1/node_key';
 import { type NodeRequestReply, validate as validateRequest } from '#schemas/muster/provisioning/v1/node_request';
 import { type NodeTokenReply, validate as validateToken } from '#schemas/muster/provisioning/v1/node_token';
 import type { Host } from '../../core/sdk/typescript/index.ts';
+import { TrustCheck } from '../wire/pki/chain.ts';
 import type { ProvisionReply } from '../wire/provisioning/reply.ts';
 import { sameVersion } from '../wire/rpm-version.ts';
 import { readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
 import { type ProvisioningClaims, verifyProvisioningToken } from '../wire/tokens/provisioning.ts';
-import { checkCertificate, checkConfiguration, checkNonce, checkRequest, fingerprint } from './checks.ts';
+import { checkCertificate, checkConfiguration, checkNonce, checkRequest, fingerprint, readGiven } from './checks.ts';
 import type { Settings } from './config.ts';
 import { codeOf, ProvisionerError } from './errors.ts';
 import { type Hook, sealedKey, serverToken } from './hook.ts';
@@ -52,6 +52,7 @@ export interface EnrolmentParts {
 export class Enrolment {
   readonly #parts: EnrolmentParts;
   #verifying: VerificationKey | undefined;
+  readonly #trust = new TrustCheck();
   #toldLong = false;
 
   constructor(parts: EnrolmentParts) {
@@ -112,15 +113,21 @@ export class Enrolment {
     );
     if (reply.defer) return { did: 'deferred', why: reply.msg || 'the hook gave no reason' };
     if (reply.shutdown) return this.#shutdown(node, reply, signal);
-    const given = hook.serialOf(reply);
-    // Whatever comes to nothing from here on leaves a certificate that nobody has.
-    if (given !== undefined) {
-      if (node.orphan !== undefined && node.orphan !== given) void hook.revoke(node.identity, node.orphan);
-      node.orphan = given;
+    const given = readGiven(reply);
+    const serial = given?.x509.serialNumber;
+    if (given && serial !== undefined) {
+      if (node.orphan !== undefined) void hook.revoke(node.identity, node.orphan);
+      // Whatever comes to nothing from here on leaves a certificate that nobody has.
+      node.orphan = serial;
+      const publicKey = reply.key ? hook.publicKeyOf(reply.key) : request?.publicKey;
+      checkCertificate(given, reply, {
+        identity: node.identity,
+        deny: settings.deny,
+        publicKey,
+        trust: this.#trust,
+        now: Date.now(),
+      });
     }
-    const ownKey: KeyObject | undefined = reply.key ? hook.publicKeyOf(reply.key) : request?.publicKey;
-    const expected = { identity: node.identity, request, deny: settings.deny, now: Date.now() };
-    const serial = checkCertificate(reply, ownKey, expected);
     const configuration = checkConfiguration(reply, node.identity, claims?.chpd !== false);
     this.#parts.onStep(node, 'signed');
     if (await this.#upgrade(node, inventory, reply, signal)) return { did: 'upgraded', why: `to ${reply.upgrade}` };
