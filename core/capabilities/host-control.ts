@@ -1,19 +1,25 @@
 // The host itself: facts about it, its end, and further hosts in the same process.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { entriesFrom } from '../config/dialect.ts';
+import { ConfigError, entriesFrom, readConfigFile } from '../config/dialect.ts';
 import { resolveConfig } from '../config/values.ts';
-import { keySpecsOf } from '../host/config-keys.ts';
+import { keySpecsOf, valuesOf } from '../host/config-keys.ts';
 import { nodeFlags } from '../host/distribution.ts';
 import { Host } from '../host/host.ts';
+import type { Caller } from '../host/plugin.ts';
+import { knownKeys } from '../host/settings.ts';
 import { PluginError } from '../protocol/errors.ts';
 import type { Params } from '../protocol/messages.ts';
 import type { Capability } from './capability.ts';
+
+const stopMs = 120_000;
 
 interface StartParams {
   readonly id: string;
   readonly config: Params;
   readonly services?: readonly string[];
+  readonly configFile?: string;
   readonly stateFolder?: string;
   readonly bundles?: readonly string[];
 }
@@ -37,12 +43,13 @@ export function createHostControl(host: Host): Capability {
         program: [process.execPath, ...nodeFlags, join(runtime.root, 'core/cli/main.js')],
         root: runtime.root,
       }),
+      'host/config': ({ file }: { file: string }, caller) => readConfig(host, file, caller.spec.configKeys),
       'host/stop': ({ reason = 'a plugin asked for it', exitCode = 0 }: { reason?: string; exitCode?: number }) =>
         requestStop(reason, exitCode, false),
       'host/restart': ({ reason = 'a plugin asked for it' }: { reason?: string }) => requestStop(reason, 0, true),
       'hosts/start': async (params: StartParams, caller) => {
         await caller.declare('host', params.id, params, async () => {
-          const child = createChild(host, params);
+          const child = createChild(host, params, caller);
           children.set(params.id, child);
           await child.start();
           return async () => {
@@ -62,9 +69,25 @@ export function createHostControl(host: Host): Capability {
   };
 }
 
-function createChild(host: Host, { id, config, services = [], stateFolder, bundles }: StartParams): Host {
+function readConfig(host: Host, file: string, keys: readonly string[]): { problems: readonly string[]; values: Params } {
+  try {
+    const { values } = resolveConfig(readConfigFile(file), knownKeys(host.bundles.map(({ manifest }) => manifest)));
+    return { problems: [], values: valuesOf(values, keys) };
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems, values: {} };
+    throw error;
+  }
+}
+
+function createChild(
+  host: Host,
+  { id, config, services = [], configFile, stateFolder, bundles }: StartParams,
+  caller: Caller,
+): Host {
   const { options } = host;
-  const resolved = resolveConfig({ file: undefined, entries: entriesFrom(config, id) }, keySpecsOf(host.bundles));
+  const read = configFile !== undefined && existsSync(configFile) ? readConfigFile(configFile).entries : [];
+  const entries = [...read, ...entriesFrom(config, id)];
+  const resolved = resolveConfig({ file: configFile, entries }, keySpecsOf(host.bundles));
   return new Host({
     runtime: options.runtime,
     bundles: bundles ?? options.bundles,
@@ -72,6 +95,10 @@ function createChild(host: Host, { id, config, services = [], stateFolder, bundl
     config: resolved,
     services,
     log: options.log.child({ host: id }),
+    onStopRequest: (request) =>
+      void caller.plugin
+        .deliver('hosts/stop-request', { id, ...request }, stopMs)
+        .catch((error: Error) => caller.plugin.log.warn({ host: id }, error.message)),
     strict: options.strict ?? false,
   });
 }

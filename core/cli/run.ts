@@ -1,6 +1,7 @@
 // `muster run`: a host with services, from its configuration file to its clean stop, again when a plugin asks for a restart.
 
 import { resolve } from 'node:path';
+import { chooseSettings } from '../host/chosen-settings.ts';
 import { Host, type HostOptions } from '../host/host.ts';
 import { collectWhenIdle } from '../host/idle-memory.ts';
 import { createHostLog, type HostLog, type LogLevel } from '../host/log.ts';
@@ -34,8 +35,11 @@ export async function runServices(request: RunRequest): Promise<void> {
 
 /** True if it is to be started again. */
 async function runOnce(runtime: Runtime, request: RunRequest): Promise<boolean> {
-  const settings = loadSettings({ root: request.root, file: request.config, project: false, optional: false });
+  const { root, services, config: file } = request;
+  const { chosen, remarks } = await chooseSettings({ root, services, file });
+  const settings = loadSettings({ root, file, project: false, optional: false, chosen });
   const log = openLog(settings, request.logLevel);
+  for (const { level, message } of remarks) log[level]({}, message);
   for (const warning of settings.config.warnings) log.warn({}, warning);
   let requestStop: (stop: StopRequest) => void = () => undefined;
   const stopRequested = new Promise<StopRequest>((done) => {
@@ -43,11 +47,11 @@ async function runOnce(runtime: Runtime, request: RunRequest): Promise<boolean> 
   });
   const host = new Host({
     runtime,
-    bundles: ownBundleFolders(request.root),
+    bundles: ownBundleFolders(root),
     watched: settings.watched,
-    stateFolder: resolve(stateFolderOf(settings.config, request.state, request.services.join('-'))),
+    stateFolder: resolve(stateFolderOf(settings.config, request.state, services.join('-'))),
     config: settings.config,
-    services: request.services,
+    services,
     log,
     control: true,
     onStopRequest: requestStop,

@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { parse } from 'yaml';
 import { type Contract, createContract } from '../protocol/contract.ts';
+import { loadYaml } from '../protocol/yaml.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 import { createSpec, type PluginSpec } from './spec.ts';
 
@@ -67,7 +67,7 @@ export interface LoadOptions {
  * @throws BundleError `BUNDLE_INCOMPLETE` if a digest differs or the folder changed meanwhile
  */
 export function loadBundle(source: string, options: LoadOptions): Bundle {
-  const digest = digestFolder(source);
+  const digest = options.copies === undefined ? stampFolder(source) : digestFolder(source);
   const folder = options.copies === undefined ? source : copyOf(source, digest, options.copies);
   const text = readFileSync(join(folder, manifestName), 'utf8');
   const manifest = parseManifest(text, join(source, manifestName));
@@ -90,6 +90,16 @@ export function loadBundle(source: string, options: LoadOptions): Bundle {
       createSpec({ manifest, folder, source: home, digest, resources }, entry, contractOf(entry.kind)),
     ),
   };
+}
+
+/** Tells versions of a bundle that runs in its own folder apart without reading its files: by their names, modes, sizes and times. */
+function stampFolder(folder: string): string {
+  const hash = createHash('sha256');
+  for (const file of filesOf(folder)) {
+    const { mode, size, mtimeMs } = statSync(join(folder, file));
+    hash.update(`${file}\0${mode & 0o111}\0${size}\0${mtimeMs}\0`);
+  }
+  return hash.digest('hex');
 }
 
 /** A hash over names, modes and contents of all files of a bundle. */
@@ -181,7 +191,7 @@ function readJson(folder: string, file: string): unknown {
   const path = join(folder, file);
   try {
     const text = readFileSync(path, 'utf8');
-    return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (parse(text) as unknown);
+    return file.endsWith('.json') ? (JSON.parse(text) as unknown) : (loadYaml().parse(text) as unknown);
   } catch (error) {
     throw new BundleError('BUNDLE_UNREADABLE', `${path}: cannot be read: ${(error as Error).message}`);
   }

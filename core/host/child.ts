@@ -1,7 +1,9 @@
 // The one way that the host starts a process: no shell, own group, nothing inherited, output never gathered.
 
 import type { ChildProcess } from 'node:child_process';
-import { execa } from 'execa';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
 
 export interface ChildSpec {
   readonly command: readonly string[];
@@ -19,6 +21,8 @@ export interface Child {
 }
 
 export function startChild({ command, cwd, env, stdin, output, stderr = output }: ChildSpec): Child {
+  // Loaded with the first child: it takes as long as all else that a command loads, and most commands start none.
+  const { execa } = require('execa') as typeof import('execa');
   const [program = '', ...args] = command;
   const running = execa(program, args, {
     ...(cwd !== undefined && { cwd }),

@@ -1,9 +1,10 @@
 // A bundle.yaml: text to a checked manifest. Every problem names file, line and path.
 
 import type { ErrorObject } from 'ajv';
-import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml';
+import type { Document, LineCounter } from 'yaml';
 import { type CommandEntry, type Manifest, type PluginEntry, validate } from '#schemas/core/manifest';
 import { nearest } from '../config/nearest.ts';
+import { loadYaml } from '../protocol/yaml.ts';
 
 export interface ManifestProblem {
   readonly file: string;
@@ -52,8 +53,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-function parseYaml(text: string, file: string, lineCounter = new LineCounter()): Document {
-  const document = parseDocument(text, { lineCounter, uniqueKeys: true, logLevel: 'error' });
+function parseYaml(text: string, file: string, lineCounter?: LineCounter): Document {
+  const { parseDocument } = loadYaml();
+  const document = parseDocument(text, { ...(lineCounter && { lineCounter }), uniqueKeys: true, logLevel: 'error' });
   if (document.errors.length === 0) return document;
   throw new ManifestError(
     document.errors.map((error) => ({
@@ -66,7 +68,7 @@ function parseYaml(text: string, file: string, lineCounter = new LineCounter()):
 }
 
 function problemsOf(located: readonly Located[], text: string, file: string): ManifestError {
-  const lines = new LineCounter();
+  const lines = new (loadYaml().LineCounter)();
   const document = parseYaml(text, file, lines);
   return new ManifestError(
     located.map(({ path, message }) => ({ file, line: lineOf(document, lines, path), path: path.join('.'), message })),
@@ -90,6 +92,7 @@ function checkEntry(entry: PluginEntry, at: Path): Located[] {
   const files = [
     ...(entry.command ?? []).filter((part) => part.startsWith('./')),
     ...(entry.module ? [entry.module] : []),
+    ...(entry.settings ? [entry.settings] : []),
     ...Object.values(entry.resources ?? {}),
   ];
   for (const path of files)
@@ -135,7 +138,7 @@ function explain(error: ErrorObject): Located {
 // biome-ignore format: a list of words
 const knownKeys = {
   bundle: 0, version: 0, description: 0, license: 0, author: 0, homepage: 0, files: 0, contracts: 0, config: 0, plugins: 0,
-  kind: 0, name: 0, runner: 0, command: 0, module: 0, start: 0, when: 0, resources: 0, needs: 0, limits: 0, commands: 0,
+  kind: 0, name: 0, runner: 0, command: 0, module: 0, settings: 0, start: 0, when: 0, resources: 0, needs: 0, limits: 0, commands: 0,
   concurrency: 0, queue: 0, deadlineMs: 0, idleMs: 0, graceMs: 0, maxLineBytes: 0,
   bus: 0, kv: 0, announce: 0, process: 0, env: 0, events: 0, timers: 0, metrics: 0, traces: 0, terminal: 0, host: 0, hosts: 0, state: 0,
   keys: 0, uses: 0, project: 0, serves: 0, loads: 0, connections: 0, open: 0, publish: 0, subscribe: 0, emit: 0,
@@ -143,6 +146,7 @@ const knownKeys = {
 
 /** The line of the node at a path, or of the nearest one above it that exists. */
 function lineOf(document: Document, lines: LineCounter, path: Path): number {
+  const { isMap, isNode } = loadYaml();
   for (let length = path.length; length >= 0; length -= 1) {
     const parent = document.getIn(path.slice(0, length - 1), true);
     const key = path[length - 1];

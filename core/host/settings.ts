@@ -56,10 +56,12 @@ export interface SettingsRequest {
   readonly optional: boolean;
   /** Of a bundle that is loaded as well. */
   readonly manifest?: Manifest | undefined;
+  /** What counts in place of the file's contents. */
+  readonly chosen?: ConfigFile | undefined;
 }
 
 /** Reads the configuration with all keys that are known. @throws ConfigError, ManifestError */
-export function loadSettings({ root, file, project, optional, manifest }: SettingsRequest): Settings {
+export function loadSettings({ root, file, project, optional, manifest, chosen: instead }: SettingsRequest): Settings {
   const manifests = [...readManifests(ownBundleFolders(root)), ...(manifest ? [manifest] : [])];
   const chosen = file ?? defaultFile(manifests);
   if (chosen === undefined && !optional)
@@ -68,9 +70,10 @@ export function loadSettings({ root, file, project, optional, manifest }: Settin
     ]);
   const projectName = manifests.map((manifest) => manifest.config?.project).find((name) => name !== undefined);
   const read: ConfigFile =
-    chosen === undefined
+    instead ??
+    (chosen === undefined
       ? { file: undefined, entries: [] }
-      : readConfigFile(chosen, project && projectName ? { project: { name: projectName, folder: process.cwd() } } : {});
+      : readConfigFile(chosen, project && projectName ? { project: { name: projectName, folder: process.cwd() } } : {}));
   // The folders with further bundles are named in the file, and their bundles declare further keys of the file.
   const watched = watchedFolders(resolveConfig(read, new Map(Object.entries(ownKeys))), chosen);
   const config = resolveConfig(read, knownKeys([...manifests, ...readManifests(watched, { skipBroken: true })]));

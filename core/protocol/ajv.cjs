@@ -16,7 +16,13 @@ exports.createContractAjv = function createContractAjv({ source, allErrors = fal
     code: {
       source,
       lines: true,
-      regExp: Object.assign((pattern, flags) => regexp(pattern, flags), { code: `require("#regexp")` }),
+      regExp: Object.assign(
+        (pattern, flags) => {
+          regexp.check(pattern);
+          return regexp(pattern, flags);
+        },
+        { code: `require("#regexp")` },
+      ),
     },
   });
   // `contentEncoding: base64` is a Uint8Array in memory; the carriers convert, so validators only ever see bytes.

@@ -72,7 +72,7 @@ function copyAssets(dir) {
 /** The manifests of the first-party bundles as JSON, which a host reads many times faster and every command has to read. */
 async function writeManifests() {
   const { parse } = await import('yaml');
-  for (const folder of ['plugins', 'provisioning-hooks'].map((name) => join(root, '.build', name))) {
+  for (const folder of bundleDirs.map((name) => join(root, '.build', name))) {
     for (const name of readdirSync(folder)) {
       const file = join(folder, name, 'bundle.yaml');
       if (existsSync(file)) writeFileSync(file, JSON.stringify(parse(readFileSync(file, 'utf8'))));

@@ -72,6 +72,8 @@ export function providePuppetDb(root, log) {
 
 /** Programs that tests use as peers: pinned, since what they test is how these work. */
 const goPrograms = {
+  // Debian's is older than what some parts can make use of.
+  'nats-server': { variable: 'NEW_NATS_SERVER', source: 'github.com/nats-io/nats-server/v2@v2.15.3', env: {}, anyOnPath: false },
   cfssl: { variable: 'CFSSL', source: 'github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5', env: {} },
   // Without C, what speaks to smart cards is left out.
   'step-ca': { variable: 'STEP_CA', source: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.1', env: { CGO_ENABLED: '0' } },
@@ -79,9 +81,9 @@ const goPrograms = {
 
 /** @returns {string | undefined} a program in Go: the variable, PATH, or built from the Go module proxy into `.tools` */
 export function provideGoProgram(root, name, log) {
-  const { variable, source, env } = goPrograms[name];
+  const { variable, source, env, anyOnPath = true } = goPrograms[name];
   const own = join(root, '.tools/go', name);
-  const found = [process.env[variable], onPath(name), own].find((path) => path && executable(path));
+  const found = [process.env[variable], anyOnPath && onPath(name), own].find((path) => path && executable(path));
   if (found) return found;
   if (!onPath('go')) return undefined;
   log(`Building ${source} into .tools …`);

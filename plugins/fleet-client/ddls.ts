@@ -1,10 +1,12 @@
 // Where a client finds DDLs: those of this version, bundles that it has, folders of `libdir`.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
-import { parse } from 'yaml';
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type AgentDDL, type DataDDL, DdlError, readDataDdl, readDdl } from '../wire/ddl.ts';
+
+const require = createRequire(import.meta.url);
 
 export type DdlKind = 'agent' | 'data';
 
@@ -93,8 +95,13 @@ function inLibdirs(kind: DdlKind, libdirs: readonly string[]): FoundDdl[] {
 export function readDdlFile(file: string): unknown {
   try {
     const text = readFileSync(file, 'utf8');
-    return extname(file) === '.json' ? (JSON.parse(text) as unknown) : (parse(text) as unknown);
+    return extname(file) === '.json' ? (JSON.parse(text) as unknown) : parseYaml(text);
   } catch (error) {
     throw new DdlError(`${file}: ${(error as Error).message.split('\n')[0]}`);
   }
+}
+
+/** Loaded when the first DDL in YAML comes: every command looks for DDLs, and most find none. */
+function parseYaml(text: string): unknown {
+  return (require('yaml') as typeof import('yaml')).parse(text);
 }

@@ -2,18 +2,25 @@
 
 import type { Host, Params } from '../../core/sdk/typescript/index.ts';
 import { type AgentDDL, DdlError, ddlWarnings, readDdl } from '../wire/ddl.ts';
+import { provisioningAgents } from '../wire/provisioning/mode.ts';
 
 export class Agent {
   readonly name: string;
   readonly bundle: string;
+  /** Whether it looks at its input by itself, and not we by its DDL. */
+  readonly checksInput: boolean;
+  readonly #resources: Params;
   readonly #document: unknown;
   readonly #origin: string;
   #ddl: AgentDDL | undefined;
 
   /** @throws DdlError if the document is no DDL of this agent */
-  constructor(name: string, bundle: string, { ddl: document }: Params) {
+  constructor(name: string, bundle: string, resources: Params) {
+    const { ddl: document, input } = resources;
     this.name = name;
     this.bundle = bundle;
+    this.#resources = resources;
+    this.checksInput = (input as { checkedBy?: unknown } | undefined)?.checkedBy === 'agent';
     this.#document = document;
     this.#origin = `agent/${name} of the bundle ${bundle}`;
     if (document === undefined)
@@ -27,6 +34,11 @@ export class Agent {
   get ddl(): AgentDDL {
     this.#ddl ??= this.#read();
     return this.#ddl;
+  }
+
+  /** Whether it was made of these; nothing of it has changed then. */
+  isMadeOf(bundle: string, resources: Params): boolean {
+    return this.bundle === bundle && this.#resources === resources;
   }
 
   #read(): AgentDDL {
@@ -67,16 +79,27 @@ export class AgentList {
   async refresh(): Promise<void> {
     const agents = new Map<string, Agent>();
     for (const { name, bundle, resources, state } of await this.#host.plugins.list('agent')) {
-      if (state === 'off' || !isActivated(this.#host.config, name)) continue;
+      if (state === 'off' || !isActivated(this.#host.config, name) || !this.#mayServe(name)) continue;
+      const before = this.#agents.get(name);
       try {
+        if (before?.isMadeOf(bundle, resources)) {
+          agents.set(name, before);
+          continue;
+        }
         agents.set(name, new Agent(name, bundle, resources));
-        this.#warn(name, ddlWarnings('agent', resources.ddl));
+        // Ours are looked at by tests.
+        if (bundle !== this.#host.bundle) this.#warn(name, ddlWarnings('agent', resources.ddl));
       } catch (error) {
         this.#host.log.error((error as Error).message);
       }
     }
     this.#agents = agents;
     this.#names = ['discovery', ...agents.keys()].sort();
+  }
+
+  /** While a node is provisioned anybody on that network may ask it. */
+  #mayServe(name: string): boolean {
+    return this.#host.config['plugin.muster.provisioning.active'] !== true || provisioningAgents.includes(name);
   }
 
   #warn(name: string, warnings: readonly string[]): void {

@@ -10,7 +10,7 @@ import type { NodeDocument } from '../wire/registration.ts';
 import { type RpcReply, statusCodes } from '../wire/rpc.ts';
 import { srvDomain } from '../wire/srv.ts';
 import type { AgentList } from './agents.ts';
-import { mainCollective, type NodeConfig } from './config.ts';
+import { isProvisioning, mainCollective, type NodeConfig } from './config.ts';
 import type { DataSources } from './data-sources.ts';
 import { maxKept, type Outcomes } from './outcomes.ts';
 
@@ -78,7 +78,7 @@ const rpcutil: Readonly<Record<string, Action>> = {
     agents: agents.names,
     classes: files.classes,
     collectives: config.collectives,
-    data_plugins: data.names,
+    data_plugins: isProvisioning(config) ? [] : data.names,
     facts: files.facts,
     machines: [],
     main_collective: mainCollective(config),
@@ -181,7 +181,7 @@ export async function nodeDocument(
       uptime: Math.floor((Date.now() - info.startedAt) / 1000),
       connected_server: server ?? '',
       last_message: outcomes.lastMessage,
-      provisioning_mode: false,
+      provisioning_mode: isProvisioning(config),
       stats: { ...counters, valid, invalid },
       certificate_expires: certificateExpires ?? noTime,
       token_expires: noTime,
@@ -197,7 +197,7 @@ export async function getBuiltinData(
   { source, query }: { source: string; query?: string },
   parts: BuiltinParts,
 ): Promise<{ data: object | null }> {
-  const { host, agents, files, outcomes, info } = parts;
+  const { host, agents, files, outcomes, info, config } = parts;
   if (source === 'config_item') {
     const item = query ?? '';
     const value = item === 'plugin.nats.pass' ? undefined : host.config[item];
@@ -217,7 +217,7 @@ export async function getBuiltinData(
       machines: [],
       machines_count: 0,
       pid: info.pid,
-      provisioning: false,
+      provisioning: isProvisioning(config),
       uptime: Math.floor((Date.now() - info.startedAt) / 1000),
       version: info.version,
       ...outcomes.counters,

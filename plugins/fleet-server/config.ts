@@ -30,8 +30,21 @@ export interface NodeConfig extends BrokerConfig {
   /** Seconds. */
   readonly 'plugin.choria.registration.size_interval': number;
   readonly soft_shutdown_timeout: number;
+  /** Name of the plugin of kind security. */
+  readonly 'plugin.muster.security': string;
+  /** Whether this node is being provisioned; decided at its start. */
+  readonly 'plugin.muster.provisioning.active': boolean;
+  readonly 'plugin.muster.provisioning.token'?: string;
+  /** Domain whose SRV records name the brokers of the provisioning network. */
+  readonly 'plugin.muster.provisioning.srv'?: string;
+  /** Name of a plugin that finds them. */
+  readonly 'plugin.muster.provisioning.target'?: string;
 }
 
 export function mainCollective(config: NodeConfig): string {
   return config.main_collective ?? config.collectives[0] ?? 'mcollective';
+}
+
+export function isProvisioning(config: NodeConfig): boolean {
+  return config['plugin.muster.provisioning.active'];
 }

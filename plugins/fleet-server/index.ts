@@ -16,19 +16,20 @@ import {
   timeOfEvent,
 } from '../wire/lifecycle.ts';
 import { NodeFiles } from '../wire/node-files.ts';
+import { provisioningAgents } from '../wire/provisioning/mode.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin, nodeDocument } from './builtin.ts';
-import type { NodeConfig } from './config.ts';
+import { isProvisioning, type NodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
 import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
 import { type Counters, countersMean, Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
+import { findProvisioningBrokers } from './provisioning/brokers.ts';
 import { Registration } from './registration.ts';
-import { nodeStatus, writeStatusFile } from './status-file.ts';
+import { nodeStatus, tellEnds, writeStatusFile } from './status-file.ts';
 
-const component = 'server';
 const connection = 'node';
 /** How often the connection is looked at: until it is there, and from then on. */
 const connectingMs = 250;
@@ -58,6 +59,17 @@ export default definePlugin({
   },
 });
 
+/** What the security plugin says of this node. */
+interface NodeIdentity {
+  readonly identity: string;
+  readonly certname: string;
+  /** Without it the connection has no TLS. */
+  readonly tls?: object;
+  readonly token?: string;
+  readonly tokenExpires?: string;
+  readonly expires: string | null;
+}
+
 class FleetServer {
   readonly #host: Host;
   readonly #config: NodeConfig;
@@ -73,7 +85,10 @@ class FleetServer {
   #builtin: BuiltinParts | undefined;
   #startup: CloudEvent | undefined;
   #certificateExpires: string | null = null;
+  /** Of the token that its broker is shown. */
+  #tokenExpires: string | null = null;
   #statusProblem = '';
+  #hasLeft = false;
 
   constructor(host: Host) {
     this.#host = host;
@@ -87,14 +102,16 @@ class FleetServer {
 
   async start(): Promise<void> {
     const host = this.#host;
-    const { identity, certname, tls, expires } = (await host.plugins.call('security', 'x509', 'security/identity', {
+    const who = (await host.plugins.call('security', this.#config['plugin.muster.security'], 'security/identity', {
       role: 'server',
-    })) as { identity: string; certname: string; tls: object; expires: string | null };
+    })) as NodeIdentity;
+    const { identity, expires } = who;
     for (const name of [identity, ...this.#config.collectives])
       if (!fitsSubject(name)) throw new Error(`'${name}' can't be part of a NATS subject; choose another identity or collective`);
     this.#identity = identity;
     this.#certificateExpires = expires;
-    await this.#connect(certname, tls);
+    this.#tokenExpires = who.tokenExpires ?? null;
+    await this.#connect(who);
     const info = await host.control.info();
     const { host: _host, ...shared } = {
       host,
@@ -108,13 +125,14 @@ class FleetServer {
     this.#builtin = builtin;
     const expressions = new Expressions(host, this.#data);
     this.#pipeline = new Pipeline({ host, ...shared, ledger: this.#ledger, expressions, server: () => this.#server });
-    await host.announce.set([...builtinAgents, ...builtinData, nodeFacts]);
-    await host.plugins.watch('data', () => this.#data.refresh());
+    await host.announce.set([...this.#builtinAgents, ...(this.#isProvisioning ? [] : builtinData), nodeFacts]);
+    if (!this.#isProvisioning) await host.plugins.watch('data', () => this.#data.refresh());
     await host.plugins.watch('agent', () => this.#agentsChanged());
-    await this.#watchNamesakes();
+    await host.events.subscribe({ id: 'node', type: 'node/*' }, (type) => this.#happened(type));
+    if (!this.#isProvisioning) await this.#watchNamesakes();
     await this.#subscribe('node', (collective) => nodeSubject(collective, identity));
     await this.#subscribe('agent:discovery', (collective) => broadcastSubject(collective, 'discovery'));
-    for (const { name } of builtinAgents)
+    for (const { name } of this.#builtinAgents)
       await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     await this.#agentsChanged();
     await host.timers.set({ id: 'connection', afterMs: 0, everyMs: connectingMs }, () => this.#checkConnection());
@@ -132,7 +150,7 @@ class FleetServer {
 
   async stop(): Promise<void> {
     await this.#pipeline?.drained(this.#config.soft_shutdown_timeout * 1000);
-    await this.#emit('shutdown').catch(() => undefined);
+    if (!this.#hasLeft) await this.#emit('shutdown').catch(() => undefined);
     this.#ledger.close();
   }
 
@@ -159,16 +177,39 @@ class FleetServer {
     return { value: path === undefined ? this.#files.facts : (lookup(this.#files.facts, path) ?? null) };
   }
 
-  async #connect(certname: string, tls: object): Promise<void> {
+  get #isProvisioning(): boolean {
+    return isProvisioning(this.#config);
+  }
+
+  /** Those that may be served. */
+  get #builtinAgents(): typeof builtinAgents {
+    return this.#isProvisioning ? builtinAgents.filter(({ name }) => provisioningAgents.includes(name)) : builtinAgents;
+  }
+
+  /** What other plugins of this node tell of it. */
+  async #happened(type: string): Promise<void> {
+    if (type === 'node/provisioned') await this.#emit('provisioned');
+    if (type === 'node/renewing') await this.#emit('renewing');
+    if (type !== 'node/leaving' || this.#hasLeft) return;
+    // It is told once, when the end is certain, and not again at the end itself.
+    this.#hasLeft = true;
+    await this.#emit('shutdown');
+  }
+
+  async #connect({ certname, tls, token }: NodeIdentity): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
     const spec = {
       connection,
       name: certname,
-      tls,
+      ...(tls && { tls }),
+      ...(token !== undefined && { token }),
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     };
-    await openLasting(this.#host, spec, () => findBrokers(this.#config, process.env));
+    const find = this.#isProvisioning
+      ? () => findProvisioningBrokers(this.#host, this.#config)
+      : () => findBrokers(this.#config, process.env);
+    await openLasting(this.#host, spec, find);
   }
 
   async #subscribe(id: string, subject: (collective: string) => string, queue?: string): Promise<void> {
@@ -189,7 +230,7 @@ class FleetServer {
       if (ddl.metadata.service) await this.#subscribe(`agent:${name}`, (collective) => serviceSubject(collective, name), name);
       else await this.#subscribe(`agent:${name}`, (collective) => broadcastSubject(collective, name));
     }
-    const builtin = new Set(['discovery', ...builtinAgents.map(({ name }) => name)]);
+    const builtin = new Set(['discovery', ...this.#builtinAgents.map(({ name }) => name)]);
     for (const id of [...this.#subscribed]) {
       const [kind, name = ''] = id.split(':');
       if (kind !== 'agent' || wanted.has(id) || builtin.has(name)) continue;
@@ -224,9 +265,17 @@ class FleetServer {
     const file = this.#config['plugin.choria.status_file_path'];
     if (file === undefined) return;
     const { server } = await this.#host.bus.info(connection);
-    const parts = { identity: this.#identity, server, outcomes: this.#outcomes, startedAt };
+    const parts = {
+      identity: this.#identity,
+      server,
+      outcomes: this.#outcomes,
+      startedAt,
+      certificateExpires: this.#certificateExpires,
+      tokenExpires: this.#tokenExpires,
+      isProvisioning: this.#isProvisioning,
+    };
     try {
-      writeStatusFile(file, nodeStatus({ ...parts, certificateExpires: this.#certificateExpires }, Date.now()));
+      writeStatusFile(file, nodeStatus(parts, Date.now()));
       this.#statusProblem = '';
     } catch (error) {
       const { message } = error as Error;
@@ -239,6 +288,7 @@ class FleetServer {
     const { metrics } = this.#host;
     const labels = { identity: this.#identity };
     await tellConnection(this.#host, connection, labels);
+    await tellEnds(metrics, labels, { certificate: this.#certificateExpires, token: this.#tokenExpires });
     for (const [name, value] of Object.entries(this.#outcomes.counters))
       await metrics.set(`choria_server_${name}`, value, labels, { type: 'counter', help: countersMean[name as keyof Counters] });
   }
@@ -265,9 +315,9 @@ class FleetServer {
   async #started(): Promise<void> {
     // What this plugin announces is there since the host switched to it.
     await this.#agentsChanged();
-    await this.#data.refresh();
+    if (!this.#isProvisioning) await this.#data.refresh();
     await this.#emit('startup');
-    await this.#showStartup();
+    if (!this.#isProvisioning) await this.#showStartup();
     this.#host.log.info(
       `node ${this.#identity} serves ${this.#agents.names.join(', ')} in ${this.#config.collectives.join(', ')}`,
     );
@@ -275,11 +325,12 @@ class FleetServer {
 
   async #emit(type: LifecycleType): Promise<void> {
     const { version } = await this.#host.control.info();
+    const component = this.#isProvisioning ? 'provision_mode_server' : 'server';
     const event = lifecycleEvent(type, {
       identity: this.#identity,
       component,
       now: new Date(),
-      ...(type !== 'shutdown' && { version }),
+      ...((type === 'startup' || type === 'alive') && { version }),
     });
     if (type === 'startup') this.#startup = event;
     const body = this.#config['plugin.choria.legacy_lifecycle_format'] ? event.data : event;

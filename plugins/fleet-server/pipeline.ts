@@ -103,11 +103,11 @@ export class Pipeline {
     const messages = this.#gathered;
     this.#gathered = [];
     this.#running += messages.length;
-    const { host, outcomes } = this.#parts;
+    const { host, outcomes, config } = this.#parts;
     outcomes.counters.total += messages.length;
     outcomes.lastMessage = Math.floor(Date.now() / 1000);
     try {
-      const { results } = (await host.plugins.call('security', 'x509', 'security/open', {
+      const { results } = (await host.plugins.call('security', config['plugin.muster.security'], 'security/open', {
         messages: messages.map(({ payload }) => ({ payload })),
       })) as { results: Opened[] };
       await Promise.all(results.map((opened, index) => this.#handle(opened, messages[index]?.subject ?? '')));
@@ -284,7 +284,7 @@ export class Pipeline {
       return failed(rpc.action, statusCodes.aborted, 'You are not authorized to call this agent or action');
     await this.#audit(request, rpc);
     try {
-      checkInput(action, rpc.data);
+      if (!agent.checksInput) checkInput(action, rpc.data);
     } catch (error) {
       if (error instanceof DdlError) return refusedInput(agent, rpc.action, error);
       throw error;
@@ -369,7 +369,7 @@ export class Pipeline {
   }
 
   async #publish(request: OpenedRequest, { replyTo, seenBy, federation }: Transport, body: string): Promise<void> {
-    const { host, identity, server } = this.#parts;
+    const { host, identity, server, config } = this.#parts;
     const url = server();
     const reply = {
       id: request.id,
@@ -381,7 +381,13 @@ export class Pipeline {
       ...(url !== undefined && { server: url }),
     };
     const traced = request.span && { trace: request.span.trace };
-    const { messages } = (await host.plugins.call('security', 'x509', 'security/seal', { replies: [reply] }, traced)) as {
+    const { messages } = (await host.plugins.call(
+      'security',
+      config['plugin.muster.security'],
+      'security/seal',
+      { replies: [reply] },
+      traced,
+    )) as {
       messages: { payload: Uint8Array }[];
     };
     const [message] = messages;

@@ -90,7 +90,7 @@ export class Registration {
       replyTo: registrationReplyTo,
       sender: identity,
     };
-    const { messages } = (await host.plugins.call('security', 'x509', 'security/sign', {
+    const { messages } = (await host.plugins.call('security', config['plugin.muster.security'], 'security/sign', {
       role: 'server',
       requests: [request],
     })) as {

@@ -3,6 +3,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NodeStatus } from '#schemas/choria/server/status';
+import type { Metrics } from '../../core/sdk/typescript/index.ts';
 import type { Outcomes } from './outcomes.ts';
 
 /** What Choria writes for a time that is not known. */
@@ -16,20 +17,43 @@ export interface StatusParts {
   /** Unix milliseconds. */
   readonly startedAt: number;
   readonly certificateExpires: string | null;
+  readonly tokenExpires: string | null;
+  readonly isProvisioning: boolean;
 }
 
-export function nodeStatus({ identity, server, outcomes, startedAt, certificateExpires }: StatusParts, now: number): NodeStatus {
+export function nodeStatus(
+  { identity, server, outcomes, startedAt, certificateExpires, tokenExpires, isProvisioning }: StatusParts,
+  now: number,
+): NodeStatus {
   const { total, validated, unvalidated, passed, filtered, replies, ttlexpired, events } = outcomes.counters;
   return {
     identity,
     uptime: Math.floor((now - startedAt) / 1000),
     connected_server: server ?? '',
     last_message: outcomes.lastMessage,
-    provisioning_mode: false,
+    provisioning_mode: isProvisioning,
     stats: { total, valid: validated, invalid: unvalidated, passed, filtered, replies, ttlexpired, events },
-    certificate_expires: certificateExpires === null ? noTime : new Date(certificateExpires).toISOString().replace('.000Z', 'Z'),
-    token_expires: noTime,
+    certificate_expires: timeOf(certificateExpires),
+    token_expires: timeOf(tokenExpires),
   };
+}
+
+function timeOf(time: string | null): string {
+  return time === null ? noTime : new Date(time).toISOString().replace('.000Z', 'Z');
+}
+
+/** When what the node shows to its broker ends, for monitoring. */
+export async function tellEnds(
+  metrics: Metrics,
+  labels: Readonly<Record<string, string>>,
+  ends: Readonly<Record<'certificate' | 'token', string | null>>,
+): Promise<void> {
+  for (const [name, time] of Object.entries(ends))
+    if (time !== null)
+      await metrics.set(`muster_node_${name}_expires`, Math.floor(Date.parse(time) / 1000), labels, {
+        type: 'gauge',
+        help: `When the ${name} of this node ends, in seconds since 1970`,
+      });
 }
 
 /** Everybody may read it: it holds no secret, and checks run as other users. */

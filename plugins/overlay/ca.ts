@@ -1,25 +1,24 @@
-// A certificate authority for an overlay on one machine: enough to try Muster and to test it. node-forge builds the
-// ASN.1, node:crypto makes keys and signatures, which is a hundred times faster than forge's own.
+// A certificate authority for an overlay on one machine: enough to try Muster and to test it.
 
-import { generateKeyPair, type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import forge from 'node-forge';
+import { type Issuer, makeCertificate, randomSerial, readCertificate } from '../wire/pki/certificate.ts';
+import type { Subject } from '../wire/pki/names.ts';
 
 const makeKeyPair = promisify(generateKeyPair);
 const keyBits = 2048;
+const authorityDays = 3650;
 const dayMs = 86_400_000;
 /** Clocks of other machines may be behind. */
 const backdateMs = 3_600_000;
-const dnsName = 2;
-const ipAddress = 7;
 
 export interface Authority {
   readonly folder: string;
   readonly certFile: string;
   readonly certificate: string;
+  readonly subject: Subject;
   readonly key: KeyObject;
 }
 
@@ -44,30 +43,18 @@ export async function openAuthority(folder: string, name: string): Promise<Autho
   const certFile = join(folder, 'ca.pem');
   const keyFile = join(folder, 'ca.key');
   if (existsSync(certFile) && existsSync(keyFile)) {
-    const { createPrivateKey } = await import('node:crypto');
-    return {
-      folder,
-      certFile,
-      certificate: readFileSync(certFile, 'utf8'),
-      key: createPrivateKey(readFileSync(keyFile, 'utf8')),
-    };
+    const certificate = readFileSync(certFile, 'utf8');
+    const key = createPrivateKey(readFileSync(keyFile, 'utf8'));
+    return { folder, certFile, certificate, subject: readCertificate(certificate).subject, key };
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: keyBits });
-  const certificate = build({
-    commonName: name,
-    publicKey,
-    issuer: [{ name: 'commonName', value: name }],
-    signer: privateKey,
-    days: 3650,
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
-    ],
-  });
+  const subject = { CN: name };
+  const plan = { serial: randomSerial(), subject, publicKey, ...validFor(authorityDays), authority: { pathLength: 1 } };
+  const certificate = makeCertificate({ ...plan, usages: ['keyCertSign', 'cRLSign'] }, { subject, publicKey, privateKey });
   writeSecret(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
   writeFileSync(certFile, certificate);
-  return { folder, certFile, certificate, key: privateKey };
+  return { folder, certFile, certificate, subject, key: privateKey };
 }
 
 /** Makes key and certificate files `<folder>/<commonName>.{pem,key}`, unless they are there and valid for another week. */
@@ -89,71 +76,41 @@ export async function issueFiles(
 }
 
 /** Makes a key pair and a certificate for it, both as PEM. */
-export async function issue(
-  authority: Authority,
-  { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest,
-): Promise<{ certificate: string; key: string }> {
+export async function issue(authority: Authority, request: CertificateRequest): Promise<{ certificate: string; key: string }> {
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: keyBits });
-  const certificate = build({
-    commonName,
-    publicKey,
-    issuer: forge.pki.certificateFromPem(authority.certificate).subject.attributes,
-    signer: authority.key,
-    days,
-    extensions: [
-      { name: 'basicConstraints', cA: false, critical: true },
-      { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
-      { name: 'extKeyUsage', clientAuth, serverAuth },
-      {
-        name: 'subjectAltName',
-        altNames: names.map((name) => (isIP(name) ? { type: ipAddress, ip: name } : { type: dnsName, value: name })),
-      },
-    ],
-  });
-  return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
+  return {
+    certificate: certify(authority, publicKey, request),
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+  };
 }
 
-interface Plan {
-  readonly commonName: string;
-  readonly publicKey: KeyObject;
-  readonly issuer: forge.pki.CertificateField[];
-  readonly signer: KeyObject;
-  readonly days: number;
-  readonly extensions: object[];
+/** A certificate for a key that somebody else has, as PEM. */
+export function certify(
+  authority: Authority,
+  publicKey: KeyObject,
+  { commonName, names = [commonName], days = 397, clientAuth = true, serverAuth = true }: CertificateRequest,
+): string {
+  return makeCertificate(
+    {
+      serial: randomSerial(),
+      subject: { CN: commonName },
+      publicKey,
+      ...validFor(days),
+      usages: ['digitalSignature', 'keyEncipherment'],
+      extendedUsages: [...(clientAuth ? (['clientAuth'] as const) : []), ...(serverAuth ? (['serverAuth'] as const) : [])],
+      names,
+    },
+    issuerOf(authority),
+  );
 }
 
-/** What forge's types leave out of a certificate. */
-type Unsigned = forge.pki.Certificate & {
-  signatureOid: string;
-  siginfo: { algorithmOid: string };
-  tbsCertificate: forge.asn1.Asn1;
-  signature: string;
-};
-
-function build({ commonName, publicKey, issuer, signer, days, extensions }: Plan): string {
-  const certificate = forge.pki.createCertificate() as Unsigned;
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey.export({ type: 'spki', format: 'pem' }) as string);
-  certificate.serialNumber = serialFrom(randomBytes(16));
-  certificate.validity.notBefore = new Date(Math.min(Date.now(), Date.now() + days * dayMs) - backdateMs);
-  certificate.validity.notAfter = new Date(Date.now() + days * dayMs);
-  certificate.setSubject([{ name: 'commonName', value: commonName }]);
-  certificate.setIssuer(issuer);
-  certificate.setExtensions(extensions);
-  certificate.signatureOid = forge.pki.oids.sha256WithRSAEncryption ?? '';
-  certificate.siginfo.algorithmOid = certificate.signatureOid;
-  certificate.tbsCertificate = (
-    forge.pki as unknown as { getTBSCertificate(certificate: Unsigned): forge.asn1.Asn1 }
-  ).getTBSCertificate(certificate);
-  const tbs = Buffer.from(forge.asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
-  certificate.signature = sign('sha256', tbs, signer).toString('binary');
-  return forge.pki.certificateToPem(certificate);
+export function issuerOf({ subject, key }: Authority): Issuer {
+  return { subject, publicKey: createPublicKey(key), privateKey: key };
 }
 
-/** Random bytes as the hex of a serial number: positive, and without the leading zeros that DER forbids. */
-export function serialFrom(random: Uint8Array): string {
-  const bytes = Buffer.from(random);
-  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-  return bytes.toString('hex');
+function validFor(days: number): { notBefore: Date; notAfter: Date } {
+  const now = Date.now();
+  return { notBefore: new Date(Math.min(now, now + days * dayMs) - backdateMs), notAfter: new Date(now + days * dayMs) };
 }
 
 function isCurrent(file: string, authority: Authority): boolean {

@@ -34,7 +34,9 @@ export class EmulatorProcesses {
     const { nodes, processes, first, ...same } = this.#options;
     const { program = [], configFile } = await this.#host.control.info();
     const share = Math.ceil(nodes / processes);
-    const flags = Object.entries(same).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const flags = Object.entries(same)
+      .filter(([, value]) => value !== undefined)
+      .flatMap(([name, value]) => [`--${name}`, String(value)]);
     const config = configFile === null ? [] : ['--config', configFile];
     const { interactive } = await this.#host.terminal.info();
     await Promise.all(

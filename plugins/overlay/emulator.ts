@@ -7,6 +7,7 @@ import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/
 import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { lifecycleSubject, readLifecycleEvent } from '../wire/lifecycle.ts';
 import { EmulatorProcesses, progressLine } from './emulator-processes.ts';
+import { type EmulatedNode, Enrolments } from './enrolments.ts';
 import { readMishaps } from './mishaps.ts';
 
 interface Options {
@@ -18,10 +19,14 @@ interface Options {
   readonly latency: string;
   readonly errors: string;
   readonly silence: string;
+  /** File of a token: the nodes begin without certificates and enrol themselves. */
+  readonly provision?: string;
 }
 
 /** Nodes that are connecting at the same time: their TLS handshakes share one event loop. */
 const atOnce = 24;
+/** Those that enrol themselves wait for others most of the time. */
+const enrollingAtOnce = 400;
 /** Longest wait for another node to be connected. */
 const arrivalMs = 60_000;
 const tellEveryMs = 1_000;
@@ -110,16 +115,18 @@ async function startAll(host: Host, options: Options, signal: AbortSignal): Prom
   // They are found once for all nodes: name servers would take 20,000 questions for an attack.
   const { urls } = await findBrokers(host.config as unknown as BrokerConfig, process.env);
   const arrivals = await Arrivals.watch(host, urls);
+  const enrolments = options.provision === undefined ? undefined : await Enrolments.open(host, options.provision);
   const { interactive } = await host.terminal.info();
   const tell = (started: number) =>
     host.terminal.write(interactive ? `\r${started} / ${nodes} nodes started` : progressLine(started), 'stderr');
   let toldAt = 0;
   for (let number = first; number < first + nodes; number += 1) {
     signal.throwIfAborted();
-    await arrivals.below(atOnce - 1, signal);
+    await arrivals.below((enrolments ? enrollingAtOnce : atOnce) - 1, signal);
     const identity = `${prefix}${number}`;
     arrivals.begin(identity);
-    await startNode(host, { identity, seed: seed * 1_000_003 + number, brokers: urls }, options, join(root, 'plugins'));
+    const node = describeNode(host, { identity, seed: seed * 1_000_003 + number, brokers: urls }, options, join(root, 'plugins'));
+    await (enrolments ? enrolments.start(node) : startNode(host, node));
     if (performance.now() - toldAt < tellEveryMs) continue;
     toldAt = performance.now();
     await tell(number - first + 1);
@@ -129,27 +136,31 @@ async function startAll(host: Host, options: Options, signal: AbortSignal): Prom
   if (interactive) await host.terminal.write('\n', 'stderr');
 }
 
-async function startNode(
+function startNode(host: Host, { id, shared, config, services, bundles, stateFolder }: EmulatedNode): Promise<void> {
+  return host.control.startHost({ id, config: { ...shared, ...config }, services, bundles, stateFolder });
+}
+
+function describeNode(
   host: Host,
   { identity, seed, brokers }: { readonly identity: string; readonly seed: number; readonly brokers: readonly string[] },
   mishaps: Options,
   bundles: string,
-): Promise<void> {
+): EmulatedNode {
   const folder = join(host.stateFolder ?? '.', identity);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const machine = describeMachine(seed);
   writeFileSync(join(folder, 'facts.json'), JSON.stringify(machine.facts));
   writeFileSync(join(folder, 'classes.txt'), `${machine.classes.join('\n')}\n`);
   const shared = Object.fromEntries(Object.entries(host.config).filter(([, value]) => value !== undefined));
-  await host.control.startHost({
+  return {
     id: identity,
+    folder,
     services: ['server'],
     bundles: [bundles],
     stateFolder: join(folder, 'state'),
+    shared: { ...shared, 'plugin.choria.middleware_hosts': brokers.join(',') },
     config: {
-      ...shared,
       identity,
-      'plugin.choria.middleware_hosts': brokers.join(','),
       'plugin.yaml': join(folder, 'facts.json'),
       classesfile: join(folder, 'classes.txt'),
       rpcauthorization: hasMishaps(mishaps),
@@ -159,7 +170,7 @@ async function startNode(
       'plugin.emulator.silence': mishaps.silence,
       'plugin.emulator.seed': seed,
     },
-  });
+  };
 }
 
 function hasMishaps(options: Options): boolean {

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { choosePort } from './ports.ts';
-import { prepareOverlay } from './prepare.ts';
+import { type EnrollingPlan, prepareOverlay } from './prepare.ts';
 import { Processes } from './processes.ts';
 import { invitation, show } from './show.ts';
 
@@ -56,22 +56,37 @@ class Overlay {
       );
     });
     const port = await choosePort(this.#options.port, folder);
+    const provisioning = await choosePort(port + 1, folder, 'provisioning-port');
     if (port !== this.#options.port) await this.#say(`Port ${this.#options.port} is taken; the broker listens on ${port}.`);
     await this.#say('Making certificates and configuration …');
-    const plan = await prepareOverlay(folder, port, process.env);
+    const plan = await prepareOverlay(folder, { fleet: port, provisioning }, process.env);
     const { program = [], root = '' } = await this.#host.control.info();
     const processes = new Processes(this.#host, program, this.#signal);
     this.#processes = processes;
     await this.#say(`Starting the broker on port ${port} …`);
     await processes.startBroker(plan, ['broker', 'registry']);
-    await this.#say(`Starting ${plan.nodes.length} nodes: ${plan.nodes.map(({ identity }) => identity).join(', ')} …`);
-    await processes.startNodes(plan);
+    await processes.awaitBroker([port, provisioning]);
+    await this.#say('Starting the provisioner …');
+    await processes.startProvisioner(plan);
+    await this.#enrol(processes, plan);
     await processes.awaitAnswers(plan);
     await this.#say('The overlay is up, and every node answers.\n');
     if (this.#options.show) await show(this.#host, processes, plan);
     if (this.#options.exit) return 0;
     await this.#say(invitation(plan, root));
     return processes.watch();
+  }
+
+  /** The nodes know nothing but their names and a token; how they get the rest is shown as it happens. */
+  async #enrol(processes: Processes, plan: EnrollingPlan): Promise<void> {
+    const names = plan.nodes.map(({ identity }) => identity);
+    await this.#say(`Starting ${names.length} empty nodes, which enrol themselves: ${names.join(', ')}\n`);
+    const watching = processes.showUntilEnrolled(plan);
+    await processes.startNodes(plan);
+    const exitCode = await watching;
+    if (exitCode !== 0)
+      throw new PluginError('UNAVAILABLE', `the enrolment of the nodes could not be watched (exit ${exitCode})`);
+    await this.#say('');
   }
 
   async stop(): Promise<void> {

@@ -1,8 +1,16 @@
 // What an overlay is made of on disk: certificates, configuration, facts, classes, policies.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Authority, type IssuedFiles, issueFiles, openAuthority } from './ca.ts';
+import { type Authority, issueFiles, openAuthority } from './ca.ts';
+import { provideSecrets, provisioningListener, writeProvisioner, writeToken } from './enrolment.ts';
+import { security, write } from './files.ts';
+
+export interface Ports {
+  readonly fleet: number;
+  /** For nodes without certificates. */
+  readonly provisioning: number;
+}
 
 export interface NodePlan {
   readonly identity: string;
@@ -17,6 +25,11 @@ export interface OverlayPlan {
   /** Bundles that are dropped here run on every node. */
   readonly bundles: string;
   readonly nodes: readonly NodePlan[];
+}
+
+/** With a provisioner that enrols its nodes. */
+export interface EnrollingPlan extends OverlayPlan {
+  readonly provisionerConfig: string;
 }
 
 interface Machine {
@@ -49,32 +62,48 @@ export function operatorName(environment: NodeJS.ProcessEnv): string {
   return !isRoot && environment.USER ? `${environment.USER}.mcollective` : 'operator.mcollective';
 }
 
-/** Writes all of it; certificates that are still good are kept. */
-export async function prepareOverlay(folder: string, port: number, environment: NodeJS.ProcessEnv): Promise<OverlayPlan> {
-  const authority = await openAuthority(join(folder, 'ca'), 'Muster overlay CA');
+/** Writes all of it, with nodes that have nothing but a token; other certificates that are still good are kept. */
+export async function prepareOverlay(folder: string, ports: Ports, environment: NodeJS.ProcessEnv): Promise<EnrollingPlan> {
+  const authority = await openAuthority(join(folder, 'authority'), 'Muster overlay CA');
   const bundles = join(folder, 'bundles');
   mkdirSync(bundles, { recursive: true });
   const operator = operatorName(environment);
-  const [broker, client, ...nodes] = await Promise.all([
-    writeBroker(folder, authority, port),
-    writeClient(folder, authority, port, operator, bundles),
-    ...machines.map((machine) => writeNode(folder, authority, port, machine, operator, bundles)),
+  const secrets = provideSecrets(folder);
+  const token = await writeToken(folder, secrets, ports.provisioning);
+  const nodeSettings = settingsOfNodes(folder, ports.fleet, bundles);
+  const [brokerConfig, clientConfig, provisionerConfig] = await Promise.all([
+    writeBroker(folder, authority, ports.fleet, provisioningListener(secrets, ports.provisioning)),
+    writeClient(folder, authority, ports.fleet, operator, bundles),
+    writeProvisioner({ folder, authority, port: ports.fleet, provisioningPort: ports.provisioning, secrets, nodeSettings }),
   ]);
-  return { folder, port, brokerConfig: broker, clientConfig: client, bundles, nodes };
+  const nodes = machines.map((machine) => writeEmptyNode(folder, machine, operator, token));
+  return { folder, port: ports.fleet, brokerConfig, clientConfig, provisionerConfig, bundles, nodes };
 }
 
-export async function writeBroker(folder: string, authority: Authority, port: number): Promise<string> {
+export async function writeBroker(
+  folder: string,
+  authority: Authority,
+  port: number,
+  further: readonly string[] = [],
+): Promise<string> {
   const files = await issueFiles(authority, { commonName: 'broker.example.net', names: ['localhost', '127.0.0.1'] });
-  return write(join(folder, 'broker.conf'), [
-    ...security(files),
-    'identity = broker.example.net',
-    'plugin.choria.network.listen_address = 127.0.0.1',
-    `plugin.choria.network.client_port = ${port}`,
-    `plugin.choria.network.stream.store = ${join(folder, 'jetstream')}`,
-    `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
-    `plugin.muster.state = ${join(folder, 'broker')}`,
-    `logfile = ${join(folder, 'broker.log')}`,
-  ]);
+  const file = join(folder, 'broker.conf');
+  rmSync(file, { force: true });
+  return write(
+    file,
+    [
+      ...security(files),
+      'identity = broker.example.net',
+      'plugin.choria.network.listen_address = 127.0.0.1',
+      `plugin.choria.network.client_port = ${port}`,
+      `plugin.choria.network.stream.store = ${join(folder, 'jetstream')}`,
+      `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
+      ...further,
+      `plugin.muster.state = ${join(folder, 'broker')}`,
+      `logfile = ${join(folder, 'broker.log')}`,
+    ],
+    0o600,
+  );
 }
 
 export async function writeClient(
@@ -115,18 +144,12 @@ export async function writeDevNode(folder: string, authority: Authority, port: n
   return { identity, configFile };
 }
 
-async function writeNode(
-  folder: string,
-  authority: Authority,
-  port: number,
-  { name, classes, facts: values }: Machine,
-  operator: string,
-  bundles: string,
-): Promise<NodePlan> {
-  const files = await issueFiles(authority, { commonName: name });
+/** A machine as it is installed: who it is, where its token is, and nothing to join a fleet with. */
+function writeEmptyNode(folder: string, { name, classes, facts: values }: Machine, operator: string, token: string): NodePlan {
   const own = join(folder, 'nodes', name);
-  const factsFile = write(join(own, 'facts.json'), [JSON.stringify(values, null, 2)]);
-  const classesFile = write(join(own, 'classes.txt'), classes);
+  for (const left of ['ssl', 'server.conf']) rmSync(join(own, left), { recursive: true, force: true });
+  write(join(own, 'facts.json'), [JSON.stringify(values, null, 2)]);
+  write(join(own, 'classes.txt'), classes);
   write(join(own, 'policies/default.policy'), ['policy default deny', `allow\tchoria=${operator}\t*\t*\t*`]);
   // The action `users` is left out on purpose: the show has one request denied.
   write(join(own, 'policies/host.policy'), ['policy default deny', `allow\tchoria=${operator}\tdisks load processes\t*\t*`]);
@@ -134,36 +157,31 @@ async function writeNode(
   for (const [agent, actions] of Object.entries(harmless))
     write(join(own, `policies/${agent}.policy`), ['policy default deny', `allow\tchoria=${operator}\t${actions}\t*\t*`]);
   const configFile = write(join(own, 'server.conf'), [
-    ...security(files),
     `identity = ${name}`,
-    `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
-    `plugin.yaml = ${factsFile}`,
-    `classesfile = ${classesFile}`,
-    'rpcauthorization = yes',
-    'rpcauthprovider = action_policy',
-    'plugin.actionpolicy.enable_default = yes',
-    'rpcaudit = yes',
-    `plugin.rpcaudit.logfile = ${join(own, 'audit.log')}`,
-    'registration = inventory_content',
-    'registration_splay = no',
+    'plugin.choria.server.provision = yes',
+    `plugin.muster.provisioning.token = ${token}`,
     `plugin.muster.state = ${join(own, 'state')}`,
-    `plugin.muster.bundles = ${bundles}`,
     `logfile = ${join(own, 'server.log')}`,
   ]);
   return { identity: name, configFile };
 }
 
-function security({ cert, key, ca }: IssuedFiles): string[] {
+function settingsOfNodes(folder: string, port: number, bundles: string): string[] {
+  const own = join(folder, 'nodes/{{identity}}');
   return [
-    'plugin.security.provider = file',
-    `plugin.security.file.certificate = ${cert}`,
-    `plugin.security.file.key = ${key}`,
-    `plugin.security.file.ca = ${ca}`,
+    `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
+    `plugin.yaml = ${own}/facts.json`,
+    `classesfile = ${own}/classes.txt`,
+    'rpcauthorization = yes',
+    'rpcauthprovider = action_policy',
+    'plugin.actionpolicy.enable_default = yes',
+    'rpcaudit = yes',
+    `plugin.rpcaudit.logfile = ${own}/audit.log`,
+    'registration = inventory_content',
+    'registration_splay = no',
+    `plugin.muster.state = ${own}/state`,
+    `plugin.muster.bundles = ${bundles}`,
+    `logfile = ${own}/server.log`,
+    `plugin.muster.provisioning.token = ${folder}/provisioning.jwt`,
   ];
-}
-
-function write(file: string, lines: readonly string[]): string {
-  mkdirSync(join(file, '..'), { recursive: true });
-  writeFileSync(file, `${lines.join('\n')}\n`);
-  return file;
 }

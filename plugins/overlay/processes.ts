@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import type { OverlayPlan } from './prepare.ts';
+import { awaitListener } from './ports.ts';
+import type { EnrollingPlan, OverlayPlan } from './prepare.ts';
 
 const upMs = 60_000;
 const pollMs = 100;
@@ -31,6 +32,34 @@ export class Processes {
   /** @param services that run in the broker's process */
   async startBroker({ brokerConfig, folder }: OverlayPlan, services: readonly string[] = ['broker']): Promise<void> {
     await this.#start(brokerId, ['run', ...services, '--config', brokerConfig], `${folder}/broker.log`);
+  }
+
+  /** Waits until it listens on all of these ports. @throws if it ends before */
+  async awaitBroker(ports: readonly number[]): Promise<void> {
+    const deadline = AbortSignal.any([this.#signal, AbortSignal.timeout(upMs)]);
+    await Promise.race([Promise.all(ports.map((port) => awaitListener(port, deadline))), this.#lost]);
+  }
+
+  async startProvisioner({ provisionerConfig, folder }: EnrollingPlan): Promise<void> {
+    await this.#start('provisioner', ['run', 'provisioner', '--config', provisionerConfig], `${folder}/provisioner.log`);
+  }
+
+  /** Shows how the nodes are enrolled until all are up. @throws PluginError if that takes too long */
+  async showUntilEnrolled({ nodes, provisionerConfig, folder }: EnrollingPlan): Promise<number> {
+    const late = new AbortController();
+    const deadline = sleep(upMs, undefined, { signal: late.signal }).then(() => {
+      throw new PluginError(
+        'UNAVAILABLE',
+        `the nodes were not enrolled within ${upMs / 1000} s: ${lastError(`${folder}/provisioner.log`)}`,
+      );
+    });
+    deadline.catch(() => undefined);
+    try {
+      const args = ['provisioning', 'watch', '--until-up', String(nodes.length), '--config', provisionerConfig];
+      return await Promise.race([this.show(args), deadline]);
+    } finally {
+      late.abort();
+    }
   }
 
   /** @param onLine told of every line on stderr, for nodes that log there */

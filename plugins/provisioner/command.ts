@@ -10,7 +10,7 @@ import { watch } from './watch.ts';
 
 interface Params {
   readonly command: readonly string[];
-  readonly options: { readonly json?: boolean; readonly timeout?: number };
+  readonly options: { readonly json?: boolean; readonly timeout?: number; readonly untilUp?: number };
 }
 
 export default definePlugin({
@@ -22,7 +22,7 @@ export default definePlugin({
         const config = host.config as unknown as ProvisionerConfig;
         await connectCommand(host, config, readSettings(config));
         const name = command.at(-1);
-        if (name === 'watch') await watch(host, options.json === true, call.signal);
+        if (name === 'watch') await watch(host, { json: options.json === true, untilUp: options.untilUp }, call.signal);
         else await ask(host, name as Question, options, call.signal);
         return { exitCode: 0 };
       },

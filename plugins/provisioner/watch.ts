@@ -14,22 +14,30 @@ interface Row {
   reason: string;
 }
 
-/** Until the signal says so. */
-export async function watch(host: Host, json: boolean, signal: AbortSignal): Promise<void> {
+/** Until the signal says so, or so many nodes are up. */
+export async function watch(
+  host: Host,
+  { json, untilUp = Number.POSITIVE_INFINITY }: { readonly json: boolean; readonly untilUp?: number | undefined },
+  signal: AbortSignal,
+): Promise<void> {
   const { tty, color } = await host.terminal.info();
+  const up = new Set<string>();
+  const enough = new AbortController();
+  const ended = AbortSignal.any([signal, enough.signal]);
   const table = !json && tty ? new LiveTable(host, color) : undefined;
-  await host.bus.subscribe({ connection, id: 'steps', subject: 'choria.provisioning.event.*' }, ({ payload }) => {
+  await host.bus.subscribe({ connection, id: 'steps', subject: 'choria.provisioning.event.*' }, async ({ payload }) => {
     const event = readEvent(payload);
-    if (!event) return undefined;
+    if (!event) return;
     if (table) table.take(event);
-    else return host.terminal.write(json ? `${JSON.stringify(event)}\n` : lineOf(event));
-    return undefined;
+    else await host.terminal.write(json ? `${JSON.stringify(event)}\n` : lineOf(event));
+    if (event.data.step === 'up') up.add(event.data.identity);
+    if (up.size >= untilUp) enough.abort();
   });
   if (table) await table.draw();
   const timer = table && setInterval(() => void table.draw(), drawMs);
   await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (ended.aborted) resolve();
+    else ended.addEventListener('abort', () => resolve(), { once: true });
   });
   clearInterval(timer);
   await table?.draw();
@@ -62,11 +70,12 @@ class LiveTable {
   }
 
   take({ data: { identity, step, reason = '' } }: StepEvent): void {
-    // What happened last is shown last.
-    this.#rows.delete(identity);
     this.#rows.set(identity, { identity, step, reason });
     this.#counts.set(step, (this.#counts.get(step) ?? 0) + 1);
-    if (this.#rows.size > maxRows) this.#rows.delete(this.#rows.keys().next().value ?? '');
+    // Room for those that come is made by those that are done.
+    const [first] = this.#rows.keys();
+    const leaving = [...this.#rows.values()].find((row) => row.step === 'up')?.identity ?? first ?? '';
+    if (this.#rows.size > maxRows) this.#rows.delete(leaving);
     this.#changed = true;
   }
 

@@ -15,6 +15,7 @@ export interface LastingConnection {
   readonly connectTimeoutMs: number;
   readonly user?: string;
   readonly password?: string;
+  readonly token?: string;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 
-export type LifecycleType = 'startup' | 'shutdown' | 'alive';
+export type LifecycleType = 'startup' | 'shutdown' | 'alive' | 'provisioned' | 'renewing';
 
 export interface LifecycleEvent {
   readonly protocol: string;

@@ -71,6 +71,7 @@ describe('a DDL of ours', () => {
     ['rpcutil', `${ours}/rpcutil.json`],
     ['choria_util', `${ours}/choria_util.json`],
     ['package', `${distributionRoot()}/agents/package/ddl.json`],
+    ['choria_provision', `${distributionRoot()}/plugins/provisioning-agent/ddl.json`],
   ])('%s has the names, types and patterns of the official one', (name, file) => {
     // Sentences are our own; everything that a program reads is equal.
     const shape = ({ metadata, actions }: Ddl) => ({

@@ -3,15 +3,8 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { issueFiles, openAuthority, serialFrom } from '../../plugins/overlay/ca.ts';
+import { issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { temporaryFolder } from '../support/folders.ts';
-
-test.each([
-  [new Uint8Array(16), '40000000000000000000000000000000'],
-  [new Uint8Array(16).fill(0xff), '7fffffffffffffffffffffffffffffff'],
-])('a serial number is positive and begins with no zero byte, whatever is drawn', (random, serial) => {
-  expect(serialFrom(random)).toBe(serial);
-});
 
 test('a certificate bears the names that were asked for, belongs to its authority, and is kept while it is good', async () => {
   const { path, remove } = temporaryFolder();

@@ -17,6 +17,9 @@ test('overlay up --exit shows the main job and leaves with 0; a taken port is ch
   const text = first.text();
   expect([code, text]).toEqual([0, expect.any(String)]);
   expect(text).toContain(`Port ${port} is taken; the broker listens on`);
+  for (const name of ['web1', 'web2', 'db1', 'db2', 'lab1'])
+    for (const step of ['seen', 'token', 'csr', 'signed', 'configured', 'up'])
+      expect(text).toMatch(new RegExp(`^\\S+Z {2}${name}\\.example\\.net {2}${step}$`, 'm'));
   expect(text).toMatch(/5 replies max: [\d.]+ms min: [\d.]+ms/);
   expect(text).toMatch(/Summary of Value:\s+Debian: 3\s+RedHat: 2/);
   expect(text).toContain('You are not authorized to call this agent or action');

@@ -4,8 +4,8 @@ import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Election } from '../../plugins/wire/election.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
-import { ProvisioningNetwork, statusOf } from '../support/provisioning-network.ts';
 import { WaitingNode } from '../support/waiting-node.ts';
 
 let network: ProvisioningNetwork;

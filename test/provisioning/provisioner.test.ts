@@ -13,9 +13,9 @@ import { openPrivateKey, sharedSecret, transitKeysOf } from '../../plugins/wire/
 import { readVerificationKey } from '../../plugins/wire/tokens/jwt.ts';
 import { verifyServerToken } from '../../plugins/wire/tokens/server.ts';
 import { crookedHook } from '../support/crooked-hook.ts';
+import { newIssuer, ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
-import { newIssuer, ProvisioningNetwork, statusOf } from '../support/provisioning-network.ts';
 import { type Answer, type Asked, WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
 
 let network: ProvisioningNetwork;

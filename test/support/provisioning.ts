@@ -5,9 +5,10 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Authority, certify } from '../../plugins/overlay/ca.ts';
 import { type Issuer, makeCertificate, randomSerial } from '../../plugins/wire/pki/certificate.ts';
 import type { Subject } from '../../plugins/wire/pki/names.ts';
-import { makeRequest } from '../../plugins/wire/pki/request.ts';
+import { makeRequest, readRequest } from '../../plugins/wire/pki/request.ts';
 import type { ProvisionReply, ProvisionRequest } from '../../plugins/wire/provisioning/reply.ts';
 import type { TestHost } from './hosts.ts';
 import { root } from './languages.ts';
@@ -58,6 +59,16 @@ export async function sign(host: TestHost, hook: string, request: ProvisionReque
   return { ...reply, certificate: reply.certificate, ca: reply.ca };
 }
 
+/** A certificate for a request, by an authority of test/support/fleet. */
+export function signFor(
+  authority: Authority,
+  csr: string,
+  name: string,
+  { days = 30, publicKey = readRequest(csr).publicKey }: { readonly days?: number; readonly publicKey?: KeyObject } = {},
+): { certificate: string; ca: string } {
+  return { certificate: certify(authority, publicKey, { commonName: name, days }), ca: authority.certificate };
+}
+
 /** Output of openssl; it has to succeed. */
 export function openssl(args: readonly string[], input = ''): string {
   const { status, stdout, stderr, error } = spawnSync('openssl', [...args], { input, encoding: 'utf8' });
@@ -81,7 +92,7 @@ export function verdictOf(
   return `${stdout}${stderr}`.trim().replace(`${chain}: `, '');
 }
 
-export type GoProgram = 'cfssl' | 'step-ca';
+export type GoProgram = 'cfssl' | 'step-ca' | 'nats-server';
 
 /** A program that is built from the Go module proxy. @throws Error that says what is missing */
 export async function goProgram(name: GoProgram): Promise<string> {

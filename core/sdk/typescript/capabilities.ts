@@ -171,18 +171,39 @@ export interface HostInfo {
   readonly root?: string;
 }
 
+/** A configuration file as a host would read it. */
+export interface ReadConfig {
+  /** What is wrong with it, each with file and line; none if a host could start with it. */
+  readonly problems: readonly string[];
+  /** Of the keys of this plugin. */
+  readonly values: Params;
+}
+
+export interface ChildHost {
+  readonly id: string;
+  readonly config: Params;
+  /** Read if it is there; `config` counts over it. */
+  readonly configFile?: string;
+  readonly services?: readonly string[];
+  readonly stateFolder?: string;
+  readonly bundles?: readonly string[];
+}
+
+/** What a plugin of a host asked for; whoever started that host sees to it. */
+export interface StopRequest {
+  readonly reason: string;
+  readonly exitCode: number;
+  readonly restart: boolean;
+}
+
 export interface HostControl {
   info(): Promise<HostInfo>;
+  /** Reads a configuration file, with the keys that are known here. */
+  readConfig(file: string): Promise<ReadConfig>;
   stop(reason: string, exitCode?: number): Promise<void>;
   restart(reason: string): Promise<void>;
   /** Starts a further host in this process, with configuration values and the services it is to run. */
-  startHost(spec: {
-    readonly id: string;
-    readonly config: Params;
-    readonly services?: readonly string[];
-    readonly stateFolder?: string;
-    readonly bundles?: readonly string[];
-  }): Promise<void>;
+  startHost(spec: ChildHost, onStopRequest?: (request: StopRequest) => unknown): Promise<void>;
   stopHost(id: string): Promise<void>;
 }
 
@@ -282,12 +303,19 @@ export function createTerminal(host: Caller): Terminal {
   };
 }
 
-export function createHostControl(host: Caller): HostControl {
+export function createHostControl(host: Caller, deliveries: Deliveries): HostControl {
   return {
     info: async () => (await host.call('host/info', {})) as HostInfo,
+    readConfig: async (file) => (await host.call('host/config', { file })) as unknown as ReadConfig,
     stop: async (reason, exitCode = 0) => void (await host.call('host/stop', { reason, exitCode })),
     restart: async (reason) => void (await host.call('host/restart', { reason })),
-    startHost: async (spec) => void (await host.call('hosts/start', spec)),
-    stopHost: async (id) => void (await host.call('hosts/stop', { id })),
+    startHost: async (spec, onStopRequest = () => undefined) => {
+      deliveries.on('hosts/stop-request', spec.id, (params) => onStopRequest(params as unknown as StopRequest));
+      await host.call('hosts/start', { ...spec });
+    },
+    stopHost: async (id) => {
+      await host.call('hosts/stop', { id });
+      deliveries.off(id);
+    },
   };
 }

@@ -17,6 +17,7 @@ const idMembers: Readonly<Record<string, string>> = {
   'plugins/changed': 'kind',
   'metrics/collect': 'id',
   'traces/span': 'id',
+  'hosts/stop-request': 'id',
 };
 
 export class Deliveries {

@@ -16,12 +16,15 @@ export type { Bus, BusMessage, ConnectionInfo, ConnectionSpec, Publication, Subs
 export type {
   AnnouncedPlugin,
   CallSpan,
+  ChildHost,
   HostInfo,
   ListedMetric,
   ListedPlugin,
   MetricAbout,
   Metrics,
   ProcessSpec,
+  ReadConfig,
+  StopRequest,
   TerminalInfo,
 } from './capabilities.ts';
 export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
@@ -38,3 +41,10 @@ export {
   type PluginDefinition,
   type PluginInstance,
 } from './plugin.ts';
+export {
+  defineSettings,
+  type SettingsAnswer,
+  type SettingsChooser,
+  type SettingsEntry,
+  type SettingsQuestion,
+} from './settings.ts';

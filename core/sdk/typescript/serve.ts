@@ -124,7 +124,7 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     metrics: createMetrics({ call }, deliveries),
     traces: createTraces({ call }, deliveries),
     terminal: createTerminal({ call }),
-    control: createHostControl({ call }),
+    control: createHostControl({ call }, deliveries),
   };
 }
 

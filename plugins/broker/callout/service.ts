@@ -1,0 +1,151 @@
+// Answers nats-server's question who a connection is: a node with a good provisioning token, under the name that it connects
+// with, which gets the subjects of that name and no others.
+
+import type { KeyObject } from 'node:crypto';
+import { type AuthorizationRequest, validate } from '#schemas/nats/v2/authorization_request';
+import { validate as validateDisconnect } from '#schemas/nats/v2/client_disconnect';
+import type { BusMessage, Host } from '../../../core/sdk/typescript/index.ts';
+import { isNodeName, nodeSubject } from '../../wire/subjects.ts';
+import { TokenError } from '../../wire/tokens/errors.ts';
+import { nodePermissions } from '../provisioning-configuration.ts';
+import type { Names } from './names.ts';
+import { accountName, readNatsToken, signNatsToken } from './nkeys.ts';
+import type { TokenCheck } from './tokens.ts';
+
+export interface CalloutOptions {
+  readonly connection: string;
+  readonly account: string;
+  readonly issuer: KeyObject;
+  readonly tokens: TokenCheck;
+  readonly names: Names;
+}
+
+type Asked = AuthorizationRequest['nats'];
+
+/** Someone who is refused tries again and again; it is told this often. */
+const repeatMs = 60_000;
+const maxTold = 1_000;
+const version = 2;
+
+/** Why a connection is refused. */
+class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+}
+
+export class Callout {
+  readonly #host: Host;
+  readonly #options: CalloutOptions;
+  readonly #issuer: string;
+  readonly #told = new Map<string, number>();
+  readonly #counts = { granted: 0, refused: 0 };
+
+  constructor(host: Host, options: CalloutOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#issuer = accountName(options.issuer);
+  }
+
+  get counts(): { readonly granted: number; readonly refused: number; readonly names: number } {
+    return { ...this.#counts, names: this.#options.names.size };
+  }
+
+  /** Over a connection that is open. */
+  async listen(): Promise<void> {
+    const { connection, account } = this.#options;
+    await this.#host.bus.subscribe({ connection, id: 'callout', subject: '$SYS.REQ.USER.AUTH' }, (message) =>
+      this.#answer(message),
+    );
+    await this.#host.bus.subscribe(
+      { connection, id: 'callout-ends', subject: `$SYS.ACCOUNT.${account}.DISCONNECT` },
+      ({ payload }) => this.#ended(payload),
+    );
+  }
+
+  async #answer({ payload, reply }: BusMessage): Promise<void> {
+    const asked = this.#read(payload);
+    if (!asked || reply === undefined) return;
+    const outcome = await this.#decide(asked);
+    this.#counts['jwt' in outcome ? 'granted' : 'refused'] += 1;
+    const claims = {
+      aud: asked.server_id.id,
+      sub: asked.user_nkey,
+      nats: { ...outcome, type: 'authorization_response', version },
+    };
+    await this.#host.bus.publish({
+      connection: this.#options.connection,
+      subject: reply,
+      payload: Buffer.from(this.#sign(claims)),
+    });
+  }
+
+  async #decide(asked: Asked): Promise<{ readonly jwt: string } | { readonly error: string }> {
+    try {
+      return { jwt: await this.#grant(asked) };
+    } catch (error) {
+      const known = error instanceof RefusedError || error instanceof TokenError;
+      const reason = known ? error.message : 'it could not be decided';
+      if (!known)
+        this.#host.log.error(`a connection to the port for provisioning could not be judged: ${(error as Error).message}`);
+      this.#tell(asked, reason);
+      return { error: reason };
+    }
+  }
+
+  /** @throws RefusedError, TokenError */
+  async #grant(asked: Asked): Promise<string> {
+    const { auth_token: token = '', name = '' } = asked.connect_opts;
+    if (token === '') throw new RefusedError('there is no provisioning token');
+    const expires = await this.#options.tokens.check(token);
+    if (!isNodeName(name)) throw new RefusedError('the name of the connection is no identity of a node');
+    const claimed = await this.#options.names.claim(asked.server_id.id, asked.client_info.id, name);
+    if (!claimed.ok)
+      throw new RefusedError(
+        claimed.holder === asked.client_info.id
+          ? 'the connection has another name already'
+          : `${name} is connected already, and the first holder of a name keeps it; if two machines have one identity, change that of one`,
+      );
+    const { subscribe, publish } = nodePermissions(nodeSubject('provisioning', name));
+    return this.#sign({
+      aud: this.#options.account,
+      sub: asked.user_nkey,
+      name,
+      ...(Number.isFinite(expires) && { exp: expires }),
+      nats: { pub: { allow: publish }, sub: { allow: subscribe }, subs: -1, data: -1, payload: -1, type: 'user', version },
+    });
+  }
+
+  #sign(claims: Readonly<Record<string, unknown>>): string {
+    return signNatsToken(claims, this.#issuer, this.#options.issuer);
+  }
+
+  #read(payload: Uint8Array): Asked | undefined {
+    const claims = parsed(() => readNatsToken(Buffer.from(payload).toString()));
+    if (validate(claims)) return claims.nats;
+    this.#host.log.error('nats-server asks about a connection in a way that is not known here; see which version it is');
+    return undefined;
+  }
+
+  #ended(payload: Uint8Array): void {
+    const event = parsed(() => JSON.parse(Buffer.from(payload).toString()) as unknown);
+    if (validateDisconnect(event)) this.#options.names.release(event.server.id, event.client.id);
+  }
+
+  #tell({ connect_opts: { name = '' }, client_info: { host = '' } }: Asked, reason: string): void {
+    const key = `${name} ${host} ${reason}`;
+    const now = Date.now();
+    if (now - (this.#told.get(key) ?? 0) < repeatMs) return;
+    if (this.#told.size >= maxTold) this.#told.clear();
+    this.#told.set(key, now);
+    this.#host.log.warn(
+      `a connection to the port for provisioning from ${host || 'somewhere'} under the name ${JSON.stringify(name).slice(0, 260)} was refused: ${reason}`,
+    );
+  }
+}
+
+function parsed(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

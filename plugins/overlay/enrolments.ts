@@ -1,0 +1,79 @@
+// Emulated nodes that begin without certificates: each is started in provisioning mode, and again with what it was given there.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Host, StopRequest } from '../../core/sdk/typescript/index.ts';
+import { provisioningEntries } from '../wire/provisioning/mode.ts';
+import { type ProvisioningClaims, readProvisioningToken } from '../wire/tokens/provisioning.ts';
+
+export interface EmulatedNode {
+  readonly id: string;
+  readonly folder: string;
+  readonly services: readonly string[];
+  readonly bundles: readonly string[];
+  readonly stateFolder: string;
+  /** What nodes have of the configuration of the command, unless they enrol themselves. */
+  readonly shared: Readonly<Record<string, unknown>>;
+  /** What is this node's own. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+export class Enrolments {
+  readonly #host: Host;
+  readonly #tokenFile: string;
+  readonly #claims: ProvisioningClaims;
+  readonly #keyFile: string;
+
+  private constructor(host: Host, tokenFile: string, claims: ProvisioningClaims, keyFile: string) {
+    this.#host = host;
+    this.#tokenFile = tokenFile;
+    this.#claims = claims;
+    this.#keyFile = keyFile;
+  }
+
+  /** @throws TokenError for a token that is none */
+  static async open(host: Host, tokenFile: string): Promise<Enrolments> {
+    const claims = await readProvisioningToken(readFileSync(tokenFile, 'utf8'));
+    // All nodes have the same: making thousands of RSA keys would take longer than all else, and is not what is looked at.
+    const keyFile = join(host.stateFolder ?? '.', 'prepared.key');
+    if (!existsSync(keyFile)) {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+      writeFileSync(keyFile, privateKey.export({ type: 'pkcs1', format: 'pem' }), { mode: 0o600 });
+    }
+    return new Enrolments(host, tokenFile, claims, keyFile);
+  }
+
+  /** Starts a node that knows its name and has a token, and nothing else. */
+  async start(node: EmulatedNode): Promise<void> {
+    const { id, folder, config, services, bundles, stateFolder } = node;
+    const configFile = join(folder, 'server.conf');
+    for (const left of [configFile, join(folder, 'ssl')]) rmSync(left, { recursive: true, force: true });
+    const own = { identity: config.identity, 'plugin.yaml': config['plugin.yaml'], classesfile: config.classesfile };
+    await this.#host.control.startHost(
+      {
+        id,
+        configFile,
+        services,
+        bundles,
+        stateFolder,
+        config: {
+          ...provisioningEntries({ claims: this.#claims, tokenFile: this.#tokenFile, configFile }),
+          ...own,
+          'plugin.muster.provisioning.prepared_key': this.#keyFile,
+          'plugin.muster.provisioning.restart_delay': 0,
+        },
+      },
+      (request) => this.#ended(node, request),
+    );
+  }
+
+  async #ended({ id, folder, config, services, bundles, stateFolder }: EmulatedNode, { restart, reason }: StopRequest) {
+    await this.#host.control.stopHost(id);
+    if (!restart) {
+      this.#host.log.warn(`${id} stops: ${reason}`);
+      return;
+    }
+    await this.#host.control.startHost({ id, config, configFile: join(folder, 'server.conf'), services, bundles, stateFolder });
+  }
+}
