@@ -41,6 +41,7 @@ const folders: readonly (readonly [folder: string, files: RegExp])[] = [
   ['provisioning-hooks/built-in-ca', /./],
   ['provisioning-hooks/cfssl', /./],
   ['provisioning-hooks/helper', /./],
+  ['provisioning-hooks/placement', /./],
   ['provisioning-hooks/step-ca', /./],
   ['provisioning-hooks/vault', /./],
 ];
