@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
 import { ProvisionerProcess } from '../support/provisioner-process.ts';
-import { ProvisioningNetwork, statusOf } from '../support/provisioning-network.ts';
 import { WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
 
 let network: ProvisioningNetwork;
