@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { writeConfig } from './command.ts';
-import type { ProvisioningNetwork } from './provisioning-network.ts';
+import type { ProvisioningNetwork } from './enrolling-network.ts';
 
 const main = join(distributionRoot(), 'core/cli/main.js');
 
