@@ -4,10 +4,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NatsConnection } from 'nats';
+import { connect, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
+import { NatsServer } from '../support/nats.ts';
 import { ProvisionerProcess } from '../support/provisioner-process.ts';
 import { WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
 
@@ -129,6 +130,24 @@ test('the broker restarts in the middle', async () => {
     await until('all are configured', () => all.every(({ configured }) => configured.length > 0), 150_000);
   } finally {
     clearInterval(announcing);
+  }
+});
+
+test('without TLS and signatures, where that is asked for', async () => {
+  const plain = await NatsServer.start();
+  const connection = await connect({ servers: `nats://127.0.0.1:${plain.port}` });
+  try {
+    const host = await network.provisioner({
+      'plugin.choria.middleware_hosts': `127.0.0.1:${plain.port}`,
+      'plugin.provisioner.choria_insecure': true,
+      'plugin.provisioner.overlay_hosts': '',
+    });
+    const node = await new WaitingNode(connection, { identity: 'n1.example.net', token: await network.token() }).start();
+    await until('it is enrolled', async () => (await statusOf(host)).counters.provisioned === 1);
+    expect(node.actions).toEqual([...actions]);
+  } finally {
+    await connection.close();
+    await plain.stop();
   }
 });
 
