@@ -2,7 +2,7 @@
 
 import { createHash, type KeyObject } from 'node:crypto';
 import { type CertificateDetails, readCertificate } from '../wire/pki/certificate.ts';
-import { distrustOf } from '../wire/pki/chain.ts';
+import type { TrustCheck } from '../wire/pki/chain.ts';
 import { keyUsages, oids } from '../wire/pki/names.ts';
 import { type CertificateRequest, readRequest } from '../wire/pki/request.ts';
 import type { ProvisionReply } from '../wire/provisioning/reply.ts';
@@ -42,37 +42,39 @@ export function checkNonce(identity: string, nonce: string, signed: { public_key
 
 export interface Expected {
   readonly identity: string;
-  readonly request: CertificateRequest | undefined;
   readonly deny: readonly Pattern[];
+  /** That of the node, or of the private key that it is sent; undefined if it has none. */
+  readonly publicKey: KeyObject | undefined;
+  readonly trust: TrustCheck;
   readonly now: number;
 }
 
-/** The serial number of the certificate that a hook gave, if it gave one. @throws ProvisionerError `PROVISIONER_HOOK` */
-export function checkCertificate(reply: ProvisionReply, ownKey: KeyObject | undefined, expected: Expected): string | undefined {
-  const { certificate, ca } = reply;
-  if (!certificate) return undefined;
-  if (!ca) throw useless('there is no `ca` beside its certificate, so that the node would not take it');
-  const details = read(certificate);
-  const { x509 } = details;
-  if (ownKey && !x509.publicKey.equals(ownKey)) throw useless('its certificate is for another key than that of the node');
-  checkNames(details, expected);
-  checkUse(details, expected.now);
-  const problem = distrust(certificate, ca, expected.now);
-  if (problem !== undefined) throw useless(`its certificate and \`ca\` do not belong together: ${problem}`);
-  return x509.serialNumber;
-}
-
-function read(certificate: string): CertificateDetails {
+/** The certificate that a hook gave; undefined if it gave none. @throws ProvisionerError `PROVISIONER_HOOK` */
+export function readGiven({ certificate }: ProvisionReply): CertificateDetails | undefined {
   try {
-    return readCertificate(certificate);
+    return certificate ? readCertificate(certificate) : undefined;
   } catch (error) {
     throw useless(`its certificate can not be read: ${(error as Error).message}`, error);
   }
 }
 
-function distrust(certificate: string, ca: string, now: number): string | undefined {
+/** @throws ProvisionerError `PROVISIONER_HOOK` */
+export function checkCertificate(details: CertificateDetails, reply: ProvisionReply, expected: Expected): void {
+  const { certificate = '', ca } = reply;
+  const { publicKey, trust, now } = expected;
+  if (!ca) throw useless('there is no `ca` beside its certificate, so that the node would not take it');
+  if (publicKey && !details.x509.publicKey.equals(publicKey))
+    throw useless('its certificate is for another key than that of the node');
+  checkNames(details, expected);
+  checkUse(details, now);
+  const problem = distrust(() => trust.distrustOf(details.x509, certificate, ca, now));
+  if (problem !== undefined) throw useless(`its certificate and \`ca\` do not belong together: ${problem}`);
+}
+
+/** What can't be read is not trusted either. */
+function distrust(check: () => string | undefined): string | undefined {
   try {
-    return distrustOf(certificate, ca, now);
+    return check();
   } catch (error) {
     return (error as Error).message;
   }

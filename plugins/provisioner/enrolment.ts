@@ -1,18 +1,19 @@
 // One attempt with one node, step by step. Before each step it is made sure that this provisioner still leads and that nobody
 // else works on the node; what was reached is written down, for whoever has to go on.
 
-import type { KeyObject } from 'node:crypto';
 import { randomUUID } from 'node:crypto';
 import { type NodeInventoryReply, validate as validateInventory } from '#schemas/muster/provisioning/v1/node_inventory';
 import { type NodeKeyReply, validate as validateKey } from '#schemas/muster/provisioning/v1/node_key';
 import { type NodeRequestReply, validate as validateRequest } from '#schemas/muster/provisioning/v1/node_request';
 import { type NodeTokenReply, validate as validateToken } from '#schemas/muster/provisioning/v1/node_token';
 import type { Host } from '../../core/sdk/typescript/index.ts';
-import type { ProvisionReply } from '../wire/provisioning/reply.ts';
+import { TrustCheck } from '../wire/pki/chain.ts';
+import type { CertificateRequest } from '../wire/pki/request.ts';
+import type { ProvisionReply, ProvisionRequest } from '../wire/provisioning/reply.ts';
 import { sameVersion } from '../wire/rpm-version.ts';
 import { readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
 import { type ProvisioningClaims, verifyProvisioningToken } from '../wire/tokens/provisioning.ts';
-import { checkCertificate, checkConfiguration, checkNonce, checkRequest, fingerprint } from './checks.ts';
+import { checkCertificate, checkConfiguration, checkNonce, checkRequest, fingerprint, readGiven } from './checks.ts';
 import type { Settings } from './config.ts';
 import { codeOf, ProvisionerError } from './errors.ts';
 import { type Hook, sealedKey, serverToken } from './hook.ts';
@@ -34,6 +35,14 @@ export interface Introduction {
   readonly inventory: NodeInventoryReply | undefined;
 }
 
+/** What it shows then. */
+interface Shown {
+  readonly key: NodeKeyReply | undefined;
+  readonly inventory: NodeInventoryReply;
+  readonly csr: NodeRequestReply | undefined;
+  readonly request: CertificateRequest | undefined;
+}
+
 export type Outcome =
   /** It was configured and restarts. */
   { readonly did: 'restarted' } | { readonly did: 'shutdown' | 'upgraded' | 'deferred'; readonly why: string };
@@ -52,6 +61,7 @@ export interface EnrolmentParts {
 export class Enrolment {
   readonly #parts: EnrolmentParts;
   #verifying: VerificationKey | undefined;
+  readonly #trust = new TrustCheck();
   #toldLong = false;
 
   constructor(parts: EnrolmentParts) {
@@ -85,64 +95,80 @@ export class Enrolment {
   }
 
   /** Everything else. @throws ProvisionerError, what the signal was aborted with */
-  async enrol(node: Node, { claims, ecdh, inventory: known }: Introduction, signal: AbortSignal): Promise<Outcome> {
-    const { settings, hook } = this.#parts;
+  async enrol(node: Node, introduction: Introduction, signal: AbortSignal): Promise<Outcome> {
+    const { hook } = this.#parts;
     await this.claim(node, 'token');
-    const nonce = randomUUID().replaceAll('-', '');
-    const key = settings.features.ed25519
-      ? await this.#ask<NodeKeyReply>(node, 'gen25519', { nonce }, validateKey, signal)
-      : undefined;
-    if (key) checkNonce(node.identity, nonce, key);
-    const inventory = known ?? (await this.#inventory(node, signal));
-    const csr = settings.features.pki
-      ? await this.#ask<NodeRequestReply>(node, 'gencsr', { cn: node.identity }, validateRequest, signal)
-      : undefined;
-    const request = csr && checkRequest(csr.csr, node.identity, settings.deny);
-    await this.claim(node, 'csr', csr ? { csr: fingerprint(csr.csr) } : {});
+    const shown = await this.#gather(node, introduction, signal);
+    await this.claim(node, 'csr', shown.csr ? { csr: fingerprint(shown.csr.csr) } : {});
     this.#parts.onStep(node, 'csr');
-    const reply = await hook.provision(
-      {
-        identity: node.identity,
-        csr: csr ? { csr: csr.csr, public_key: csr.public_key ?? '', ssldir: csr.ssldir ?? '' } : null,
-        ed25519_pubkey: key ? { ...key } : null,
-        inventory: JSON.stringify(inventory),
-        jwt: claims ? { ...claims } : null,
-      },
-      signal,
-    );
+    const reply = await hook.provision(requestOf(node, introduction, shown), signal);
     if (reply.defer) return { did: 'deferred', why: reply.msg || 'the hook gave no reason' };
     if (reply.shutdown) return this.#shutdown(node, reply, signal);
-    const given = hook.serialOf(reply);
-    // Whatever comes to nothing from here on leaves a certificate that nobody has.
-    if (given !== undefined) {
-      if (node.orphan !== undefined && node.orphan !== given) void hook.revoke(node.identity, node.orphan);
-      node.orphan = given;
-    }
-    const ownKey: KeyObject | undefined = reply.key ? hook.publicKeyOf(reply.key) : request?.publicKey;
-    const expected = { identity: node.identity, request, deny: settings.deny, now: Date.now() };
-    const serial = checkCertificate(reply, ownKey, expected);
-    const configuration = checkConfiguration(reply, node.identity, claims?.chpd !== false);
+    const serial = this.#checkGiven(node, shown, reply);
+    const configuration = checkConfiguration(reply, node.identity, introduction.claims?.chpd !== false);
     this.#parts.onStep(node, 'signed');
-    if (await this.#upgrade(node, inventory, reply, signal)) return { did: 'upgraded', why: `to ${reply.upgrade}` };
+    if (await this.#upgrade(node, shown.inventory, reply, signal)) return { did: 'upgraded', why: `to ${reply.upgrade}` };
+    const input = await this.#inputOf(node, introduction, shown, reply, configuration);
+    await this.claim(node, 'configuring', serial === undefined ? {} : { serial });
+    await this.#ask(node, 'configure', input, isAnything, signal);
+    node.orphan = undefined;
+    this.#parts.onStep(node, 'configured');
+    return this.restart(node, signal);
+  }
+
+  /** The key and request are asked for once in an attempt: each time would make new ones. */
+  async #gather(node: Node, { inventory: known }: Introduction, signal: AbortSignal): Promise<Shown> {
+    const { features, deny } = this.#parts.settings;
+    const nonce = randomUUID().replaceAll('-', '');
+    const key = features.ed25519 ? await this.#ask<NodeKeyReply>(node, 'gen25519', { nonce }, validateKey, signal) : undefined;
+    if (key) checkNonce(node.identity, nonce, key);
+    const inventory = known ?? (await this.#inventory(node, signal));
+    const csr = features.pki
+      ? await this.#ask<NodeRequestReply>(node, 'gencsr', { cn: node.identity }, validateRequest, signal)
+      : undefined;
+    return { key, inventory, csr, request: csr && checkRequest(csr.csr, node.identity, deny) };
+  }
+
+  /** The serial number of the certificate in an answer, if it is good. */
+  #checkGiven(node: Node, { request }: Shown, reply: ProvisionReply): string | undefined {
+    const { hook, settings } = this.#parts;
+    const given = readGiven(reply);
+    if (!given) return undefined;
+    if (node.orphan !== undefined) void hook.revoke(node.identity, node.orphan);
+    // Whatever comes to nothing from here on leaves a certificate that nobody has.
+    node.orphan = given.x509.serialNumber;
+    checkCertificate(given, reply, {
+      identity: node.identity,
+      deny: settings.deny,
+      publicKey: reply.key ? hook.publicKeyOf(reply.key) : request?.publicKey,
+      trust: this.#trust,
+      now: Date.now(),
+    });
+    return node.orphan;
+  }
+
+  /** All ten, as Choria's provisioner sends them, and the epoch that is added to all requests. */
+  async #inputOf(
+    node: Node,
+    { ecdh }: Introduction,
+    { key, csr }: Shown,
+    reply: ProvisionReply,
+    configuration: Readonly<Record<string, string>>,
+  ): Promise<object> {
+    const { settings } = this.#parts;
     const token = key ? await serverToken(settings, { identity: node.identity, publicKey: key.public_key, reply }) : '';
-    const sealed = reply.key ? sealedKey(reply.key, ecdh) : { key: '', ecdh_public: '' };
     const config = JSON.stringify(configuration);
     this.#tellLong(config, token);
-    await this.claim(node, 'configuring', serial === undefined ? {} : { serial });
-    const data = {
+    return {
       config,
       certificate: reply.certificate ?? '',
       ca: reply.ca ?? '',
       ssldir: csr?.ssldir || reply.ssldir || '',
-      ...sealed,
+      ...(reply.key ? sealedKey(reply.key, ecdh) : { key: '', ecdh_public: '' }),
       action_policies: reply.action_policies ?? {},
       opa_policies: reply.opa_policies ?? {},
       server_jwt: token,
     };
-    await this.#ask(node, 'configure', data, isAnything, signal);
-    node.orphan = undefined;
-    this.#parts.onStep(node, 'configured');
-    return this.restart(node, signal);
   }
 
   /** The last step, and the first one of whoever takes over a node that may have been configured. */
@@ -154,6 +180,8 @@ export class Enrolment {
       // It may have restarted before it could answer; where it comes up is looked at anyway.
       if (codeOf(error) !== 'PROVISIONER_SILENT' || this.#parts.settings.overlayUrls.length === 0) throw error;
     }
+    // It had something to restart into, which is what it was given.
+    node.orphan = undefined;
     await this.claim(node, 'restarted');
     this.#parts.onStep(node, 'restarted');
     return { did: 'restarted' };
@@ -260,6 +288,17 @@ export class Enrolment {
       `what nodes are configured with has more than the ${longConfiguration} characters of Choria's DDL; nodes take it`,
     );
   }
+}
+
+/** What the hook is told. */
+function requestOf({ identity }: Node, { claims }: Introduction, { key, csr, inventory }: Shown): ProvisionRequest {
+  return {
+    identity,
+    csr: csr ? { csr: csr.csr, public_key: csr.public_key ?? '', ssldir: csr.ssldir ?? '' } : null,
+    ed25519_pubkey: key ? { ...key } : null,
+    inventory: JSON.stringify(inventory),
+    jwt: claims ? { ...claims } : null,
+  };
 }
 
 interface Validator<T> {

@@ -3,7 +3,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import { readCertificate } from '../wire/pki/certificate.ts';
 import { newTransitKeys, sealPrivateKey, sharedSecret } from '../wire/provisioning/key-transit.ts';
 import { checkHookReply, type ProvisionReply, type ProvisionRequest } from '../wire/provisioning/reply.ts';
 import { chainIssuer, type Issuer } from '../wire/tokens/chain.ts';
@@ -57,15 +56,6 @@ export class Hook {
       throw new ProvisionerError('PROVISIONER_HOOK', message, { cause: error });
     } finally {
       this.numbers.ms += performance.now() - begun;
-    }
-  }
-
-  /** Of the certificate in an answer; undefined if there is none that can be read. */
-  serialOf({ certificate }: ProvisionReply): string | undefined {
-    try {
-      return certificate ? readCertificate(certificate).x509.serialNumber : undefined;
-    } catch {
-      return undefined;
     }
   }
 

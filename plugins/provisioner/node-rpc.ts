@@ -113,6 +113,9 @@ export class NodeRpc {
     });
     this.#pending.set(id, pending);
     const payload = await this.#seal({ id, agent, filterAgent: agent, body: JSON.stringify({ agent, action, data }) });
+    // What waits in the client for a broker would be sent when nobody knows any more whether it should.
+    if (!(await this.#host.bus.info(connection)).connected)
+      throw new ProvisionerError('PROVISIONER_SILENT', `${identity} can not be asked, since no provisioning broker is reached`);
     guard();
     pending.sent += 1;
     await this.#host.bus.publish({ connection, subject: nodeSubject(collective, identity), payload });

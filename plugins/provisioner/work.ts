@@ -9,6 +9,7 @@ import { codeOf, ProvisionerError } from './errors.ts';
 import type { Hook } from './hook.ts';
 import type { Journal } from './journal.ts';
 import { backoffMs, type Node, Nodes, type Verdict } from './nodes.ts';
+import { planResumption } from './resume.ts';
 import type { Held } from './store.ts';
 
 /** After success a node is left alone for so long, unless it announces itself. */
@@ -143,48 +144,30 @@ export class Work {
   #resume(held: Held): void {
     const { record } = held;
     const now = performance.now();
-    const age = Math.max(0, Date.now() - record.at);
-    if (this.nodes.get(record.identity) || (record.step === 'up' && age >= holdMs)) return;
+    const ageMs = Math.max(0, Date.now() - record.at);
+    const cameUp = now - (this.#cameUp.get(record.identity) ?? Number.NEGATIVE_INFINITY) < cameUpMs;
+    const plan = planResumption(record, { ageMs, holdMs, hasOverlay: this.#parts.settings.overlayUrls.length > 0, cameUp });
+    if (plan === 'nothing' || this.nodes.get(record.identity)) return;
     const node = this.nodes.add(record.identity, now, 'proven');
     if (!node) return;
-    Object.assign(node, {
-      attempt: record.attempt,
-      failures: record.failures ?? 0,
-      held,
-      orphan: record.serial,
-      eventId: 'resumed',
-    });
-    switch (record.step) {
-      case 'up':
-        this.nodes.enter(node, 'held', now - age);
-        return;
-      case 'restarted': {
-        const cameUp = this.#cameUp.get(record.identity);
-        node.orphan = undefined;
+    const { attempt, failures = 0, serial, reason = '', next = 0 } = record;
+    const isOrphan = plan === 'restart' || plan === 'anew';
+    Object.assign(node, { attempt, failures, held, reason, eventId: 'resumed', orphan: isOrphan ? serial : undefined });
+    if (plan === 'hold') this.nodes.enter(node, 'held', now - ageMs);
+    else if (plan === 'up') this.#up(node);
+    else if (plan === 'putOff') {
+      node.verdict = record.step as Verdict;
+      this.nodes.putOff(node, now + Math.max(0, next - Date.now()), now);
+    } else if (plan === 'restart') {
+      node.step = 'configured';
+      this.nodes.enter(node, 'ready', now);
+      this.#ready.push({ node, introduction: undefined });
+    } else {
+      if (plan === 'await') {
         node.step = 'restarted';
         this.nodes.enter(node, 'coming', now);
-        if (this.#parts.settings.overlayUrls.length === 0) this.#up(node);
-        else if (cameUp !== undefined && now - cameUp < cameUpMs) this.#up(node);
-        else this.#run(() => this.#reclaim(node));
-        return;
       }
-      case 'configuring':
-      case 'configured':
-        this.nodes.enter(node, 'ready', now);
-        node.step = 'configured';
-        this.#ready.push({ node, introduction: undefined });
-        return;
-      case 'deferred':
-      case 'failed':
-      case 'refused':
-        node.verdict = record.step;
-        node.reason = record.reason ?? '';
-        node.orphan = undefined;
-        this.nodes.putOff(node, now + Math.max(0, (record.next ?? 0) - Date.now()), now);
-        return;
-      default:
-        // It begins anew: what was signed and not sent is of no use any more.
-        this.#run(() => this.#reclaim(node));
+      this.#run(() => this.#reclaim(node));
     }
   }
 
@@ -314,7 +297,8 @@ export class Work {
       return;
     }
     // It may have got its certificate where it only did not say so.
-    if (!(code === 'PROVISIONER_SILENT' && node.held?.record.step === 'configuring')) this.#dropOrphan(node);
+    const step = node.held?.record.step;
+    if (!(code === 'PROVISIONER_SILENT' && (step === 'configuring' || step === 'configured'))) this.#dropOrphan(node);
     await this.#putOff(node, code === 'PROVISIONER_REFUSED' ? 'refused' : 'failed', (reason as Error).message);
   }
 

@@ -37,10 +37,12 @@ const folders: readonly (readonly [folder: string, files: RegExp])[] = [
   ['plugins/choria-agents', /./],
   ['plugins/wire/provisioning', /./],
   ['plugins/wire/tokens', /./],
+  ['plugins/provisioner', /./],
   ['plugins/provisioning/check-ca', /^(index|target)/],
   ['provisioning-hooks/built-in-ca', /./],
   ['provisioning-hooks/cfssl', /./],
   ['provisioning-hooks/helper', /./],
+  ['provisioning-hooks/placement', /./],
   ['provisioning-hooks/step-ca', /./],
   ['provisioning-hooks/vault', /./],
 ];
@@ -85,6 +87,10 @@ const places: readonly Place[] = [
   { before: 'throw invalid(', argument: 0, files: /provisioning-agent/ },
   { before: 'new Error(', argument: 0, files: /fleet-server\/provisioning/ },
   { before: 'return problem(', argument: 0, files: /fleet-server\/provisioning/ },
+  { before: 'refused(', argument: 0, files: /provisioner\/checks/ },
+  { before: 'useless(', argument: 0, files: /provisioner\/checks/ },
+  { before: 'wrong(', argument: 0, files: /provisioner\/config/ },
+  { before: 'new ProvisionerError(', argument: 1 },
 ];
 
 /** Messages in which one gap is filled with one of a few words of the same file. */

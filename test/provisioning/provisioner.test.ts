@@ -14,7 +14,7 @@ import { readVerificationKey } from '../../plugins/wire/tokens/jwt.ts';
 import { verifyServerToken } from '../../plugins/wire/tokens/server.ts';
 import { crookedHook } from '../support/crooked-hook.ts';
 import { newIssuer, ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
-import { until } from '../support/folders.ts';
+import { freePort, until } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
 import { type Answer, type Asked, WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
 
@@ -23,6 +23,7 @@ let nodes: NatsConnection;
 let overlay: NatsConnection;
 let operator: NatsConnection;
 let provisioner: TestHost;
+let monitorPort = 0;
 const events: StepEvent[] = [];
 
 beforeAll(async () => {
@@ -32,8 +33,13 @@ beforeAll(async () => {
   operator = await network.connection('provisioner');
   operator.subscribe('choria.provisioning.event.*', { callback: (_error, message) => void events.push(message.json()) });
   const hook = crookedHook(network.folder);
+  monitorPort = await freePort();
   provisioner = await network.provisioner(
-    { 'plugin.provisioner.hook': 'crooked', 'plugin.provisioner.site': 'mla' },
+    {
+      'plugin.provisioner.hook': 'crooked',
+      'plugin.provisioner.site': 'mla',
+      'plugin.provisioner.monitor_port': monitorPort,
+    },
     { bundles: [hook] },
   );
   await until('it leads', async () => (await statusOf(provisioner)).leads);
@@ -80,6 +86,13 @@ describe('a node that waits', () => {
     expect(new Set(node.asked.map(({ sender, caller }) => `${sender} ${caller}`))).toEqual(
       new Set(['prov.test choria=prov.test']),
     );
+  });
+
+  test('is counted under the names of Choria', async () => {
+    const text = await (await fetch(`http://127.0.0.1:${monitorPort}/metrics`)).text();
+    expect(text).toMatch(/^choria_provisioner_provisioned\{site="mla"\} 1$/m);
+    expect(text).toMatch(/^choria_provisioner_rpc_time_count\{site="mla",rpc="choria_provision#jwt"\} 1$/m);
+    expect(text).toMatch(/^choria_provisioner_paused\{site="mla"\} 0$/m);
   });
 
   test('is found by a search, and by an event in the bare form', async () => {

@@ -86,6 +86,11 @@ export class WaitingNode {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
   }
 
+  /** It said that it would, and listens no more. */
+  get isRestarting(): boolean {
+    return this.#subscriptions.length === 0;
+  }
+
   /** Actions that it was asked for, in order. */
   get actions(): string[] {
     return this.asked.map(({ action }) => action);
@@ -102,7 +107,9 @@ export class WaitingNode {
     const body = JSON.parse(request.body) as { action: string; data: Record<string, unknown> };
     const asked = { action: body.action, data: body.data, sender: request.sender, caller: request.caller, id: request.id };
     this.asked.push(asked);
-    const usual: Answer = { data: this.#usual(asked) };
+    // As a node of Choria, which has nothing to restart into.
+    const refuses = asked.action === 'restart' && this.configured.length === 0;
+    const usual: Answer = refuses ? { statuscode: 1, statusmsg: 'no configuration' } : { data: this.#usual(asked) };
     const answer = (await this.#options.answer?.(asked, usual)) ?? usual;
     this.#send(request, headers.replyTo, asked.action, answer);
     if (body.action === 'restart' && (answer.statuscode ?? 0) === 0) this.#restart();

@@ -39,24 +39,43 @@ export function followChain(certificate: string, ca: string, now = Date.now()): 
   return { subjects, problem: `there are more than ${longestChain} certificates above each other` };
 }
 
-/**
- * What stands between a certificate and the trust of whoever has `ca`, as TLS in Go sees it: any certificate in it is trusted,
- * an intermediate too. Undefined if nothing does.
- */
-export function distrustOf(certificate: string, ca: string, now = Date.now()): string | undefined {
-  const [leafPem = '', ...between] = certificatesIn(certificate);
-  const trusted = certificatesIn(ca).map((pem) => new X509Certificate(pem));
-  const known = [...trusted, ...between.map((pem) => new X509Certificate(pem))];
-  let current = new X509Certificate(leafPem);
-  for (let depth = 0; depth < longestChain; depth += 1) {
-    const here: X509Certificate = current;
-    if (trusted.some(({ fingerprint256 }) => fingerprint256 === here.fingerprint256)) return undefined;
-    const issuer = known.find((candidate) => candidate.ca && here.checkIssued(candidate) && here.verify(candidate.publicKey));
-    if (!issuer) return `nothing in \`ca\` signed ${oneLine(here.subject)}; it was ${oneLine(here.issuer)}`;
-    if (Date.parse(issuer.validTo) < now) return `${oneLine(issuer.subject)} expired on ${issuer.validTo}`;
-    current = issuer;
+/** Certificates that are remembered: authorities, which many nodes share. */
+const maxRemembered = 64;
+
+/** Holds many certificates against authorities that are mostly the same. */
+export class TrustCheck {
+  readonly #known = new Map<string, X509Certificate>();
+
+  /**
+   * What stands between a certificate and the trust of whoever has `ca`, as TLS in Go sees it: any certificate in it is
+   * trusted, an intermediate too. Undefined if nothing does.
+   */
+  distrustOf(leaf: X509Certificate, chain: string, ca: string, now = Date.now()): string | undefined {
+    const trusted = certificatesIn(ca).map((pem) => this.#read(pem));
+    const known = [
+      ...trusted,
+      ...certificatesIn(chain)
+        .slice(1)
+        .map((pem) => this.#read(pem)),
+    ];
+    let current = leaf;
+    for (let depth = 0; depth < longestChain; depth += 1) {
+      const here: X509Certificate = current;
+      if (trusted.some(({ fingerprint256 }) => fingerprint256 === here.fingerprint256)) return undefined;
+      const issuer = known.find((candidate) => candidate.ca && here.checkIssued(candidate) && here.verify(candidate.publicKey));
+      if (!issuer) return `nothing in \`ca\` signed ${oneLine(here.subject)}; it was ${oneLine(here.issuer)}`;
+      if (Date.parse(issuer.validTo) < now) return `${oneLine(issuer.subject)} expired on ${issuer.validTo}`;
+      current = issuer;
+    }
+    return `there are more than ${longestChain} certificates above each other`;
   }
-  return `there are more than ${longestChain} certificates above each other`;
+
+  #read(pem: string): X509Certificate {
+    const known = this.#known.get(pem) ?? new X509Certificate(pem);
+    if (this.#known.size >= maxRemembered) this.#known.clear();
+    this.#known.set(pem, known);
+    return known;
+  }
 }
 
 function oneLine(subject: string): string {

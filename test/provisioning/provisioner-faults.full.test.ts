@@ -1,0 +1,209 @@
+// Provisioners that are killed and stopped at each step, nodes that vanish, brokers that restart, crowds, and helpers that are
+// of no use: in the end every node is enrolled, and none is configured twice.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type NatsConnection } from 'nats';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
+import { until } from '../support/folders.ts';
+import { NatsServer } from '../support/nats.ts';
+import { ProvisionerProcess } from '../support/provisioner-process.ts';
+import { WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
+
+let network: ProvisioningNetwork;
+let nodes: NatsConnection;
+let overlay: NatsConnection;
+const up = new Set<string>();
+const processes: ProvisionerProcess[] = [];
+
+beforeEach(async () => {
+  network = await ProvisioningNetwork.start();
+  nodes = await network.connection();
+  overlay = await network.connection('overlay');
+  up.clear();
+  (await network.connection('overlay')).subscribe('choria.lifecycle.event.startup.server', {
+    callback: (_error, message) => void up.add(message.json<{ data: { identity: string } }>().data.identity),
+  });
+});
+afterEach(async () => {
+  for (const one of processes.splice(0)) {
+    one.signal('SIGCONT');
+    await one.kill();
+  }
+  await network.stop();
+});
+
+function provisioner(name: string, more: Readonly<Record<string, unknown>> = {}): ProvisionerProcess {
+  const one = new ProvisionerProcess(network, name, more);
+  processes.push(one);
+  return one;
+}
+
+async function waiting(identity: string, more: Partial<WaitingNodeOptions> = {}): Promise<WaitingNode> {
+  return new WaitingNode(nodes, { identity, token: await network.token(), overlay, ...more }).start();
+}
+
+const actions = ['jwt', 'inventory', 'gencsr', 'configure', 'restart'] as const;
+
+describe('a leader at each step', () => {
+  const cases = actions.flatMap((action) => [[action, 'SIGKILL'] as const, [action, 'SIGSTOP'] as const]);
+  test.each(cases)('%s: %s, and the next one is at work within 10 seconds', async (action, signal) => {
+    const first = provisioner('first');
+    await until('it leads', () => first.epoch > 0, 20_000);
+    const second = provisioner('second');
+    await until('it stands by', () => second.log.includes('connected to the broker'), 20_000);
+    let hit = 0;
+    const node = await waiting('n1.example.net', {
+      // Asked, and not yet answered: what the first one hears of it is up to the signal.
+      answer: () => {
+        if (node.asked.at(-1)?.action !== action || hit > 0) return undefined;
+        hit = performance.now();
+        first.signal(signal);
+        return undefined;
+      },
+    });
+    await until('it is hit', () => hit > 0, 20_000);
+    await until('the second leads', () => second.epoch > 0, 12_000);
+    expect(performance.now() - hit).toBeLessThan(10_000);
+    await until('the node is up', () => up.has('n1.example.net'), 60_000);
+    if (signal === 'SIGSTOP') {
+      const before = node.asked.length;
+      first.signal('SIGCONT');
+      await until('it sees that it leads no more', () => first.log.includes('does not lead any more'), 10_000);
+      await sleep(1_000);
+      expect(node.asked.length).toBe(before);
+    }
+    expect(node.configured).toHaveLength(1);
+    const epochs = node.asked.flatMap(({ data }) => (typeof data.epoch === 'number' ? [data.epoch] : []));
+    expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
+  });
+});
+
+test('one that is killed is started again and goes on, without another one', async () => {
+  const first = provisioner('alone', { 'plugin.provisioner.leader_election': false });
+  await until('it leads', () => first.epoch > 0, 20_000);
+  const node = await waiting('n1.example.net', {
+    answer: async ({ action }) => {
+      if (action === 'restart' && !first.hasEnded) await first.kill();
+      return undefined;
+    },
+    onRestart: () => undefined,
+  });
+  await until('it is killed', () => first.hasEnded, 20_000);
+  const again = provisioner('alone', { 'plugin.provisioner.leader_election': false });
+  await until('it asks for the restart', () => node.actions.filter((action) => action === 'restart').length > 0, 20_000);
+  await until('it leads', () => again.epoch > first.epoch, 20_000);
+  expect(node.configured).toHaveLength(1);
+});
+
+test('kill -9 at random over 200 nodes: all are up, and each was configured once', async () => {
+  const names = ['a', 'b', 'c'];
+  const running = new Map(names.map((name) => [name, provisioner(name)]));
+  await until('one leads', () => [...running.values()].some(({ epoch }) => epoch > 0), 20_000);
+  const all = await Promise.all(Array.from({ length: 200 }, (_, index) => waiting(`n${index}.example.net`, { answer: slowly })));
+  for (let round = 0; round < 6; round += 1) {
+    await sleep(300 + Math.random() * 1_500);
+    const [leader] = [...running.values()].filter(({ hasEnded }) => !hasEnded).sort((one, other) => other.epoch - one.epoch);
+    if (!leader) throw new Error('nobody runs');
+    await leader.kill();
+    running.set(leader.name, provisioner(leader.name));
+  }
+  await until('all are up', () => up.size === all.length, 150_000);
+  expect(all.filter(({ configured }) => configured.length !== 1).map(({ identity }) => identity)).toEqual([]);
+});
+
+test('the broker restarts in the middle', async () => {
+  const one = provisioner('first');
+  await until('it leads', () => one.epoch > 0, 20_000);
+  const all = await Promise.all(Array.from({ length: 60 }, (_, index) => waiting(`n${index}.example.net`, { answer: slowly })));
+  await until('some are configured', () => all.filter(({ configured }) => configured.length > 0).length > 5, 20_000);
+  await network.killBroker();
+  await sleep(1_500);
+  await network.startBroker();
+  // What was published meanwhile is lost, as for every node; it shows itself again.
+  const announcing = setInterval(() => {
+    for (const node of all) if (!up.has(node.identity) && !node.isRestarting) node.announce();
+  }, 1_000);
+  try {
+    await until('all are configured', () => all.every(({ configured }) => configured.length > 0), 150_000);
+  } finally {
+    clearInterval(announcing);
+  }
+});
+
+test('without TLS and signatures, where that is asked for', async () => {
+  const plain = await NatsServer.start();
+  const connection = await connect({ servers: `nats://127.0.0.1:${plain.port}` });
+  try {
+    const host = await network.provisioner({
+      'plugin.choria.middleware_hosts': `127.0.0.1:${plain.port}`,
+      'plugin.provisioner.choria_insecure': true,
+      'plugin.provisioner.overlay_hosts': '',
+    });
+    const node = await new WaitingNode(connection, { identity: 'n1.example.net', token: await network.token() }).start();
+    await until('it is enrolled', async () => (await statusOf(host)).counters.provisioned === 1);
+    expect(node.actions).toEqual([...actions]);
+  } finally {
+    await connection.close();
+    await plain.stop();
+  }
+});
+
+test('a thousand bogus nodes do not crowd out a real one', async () => {
+  const host = await network.provisioner();
+  await until('it leads', async () => (await statusOf(host)).leads);
+  for (let index = 0; index < 1_000; index += 1)
+    new WaitingNode(nodes, { identity: `bogus${index}.example.net`, token: '' }).announce();
+  await until('they are known', async () => (await statusOf(host)).counters.seenByEvent >= 1_000);
+  const since = performance.now();
+  await waiting('real.example.net');
+  await until('it is up', () => up.has('real.example.net'), 30_000);
+  expect(performance.now() - since).toBeLessThan(15_000);
+});
+
+test('a node that vanishes at a step is tried again when it shows itself', async () => {
+  const host = await network.provisioner();
+  await until('it leads', async () => (await statusOf(host)).leads);
+  const gone = new Set<string>(actions);
+  const all = await Promise.all(
+    actions.map((action) =>
+      waiting(`${action}.example.net`, {
+        answer: ({ action: asked }) => (asked === action && gone.has(action) ? { times: 0 } : undefined),
+      }),
+    ),
+  );
+  // A restart without an answer is looked for on the overlay.
+  await until('all but that one failed', async () => (await statusOf(host)).counters.failed >= 4, 200_000);
+  gone.clear();
+  for (const node of all) node.announce();
+  await until('all are up', () => up.size === all.length, 60_000);
+});
+
+describe('a helper', () => {
+  const bad: readonly (readonly [string, string, RegExp])[] = [
+    ['prints garbage', 'echo hello', /not one JSON object/],
+    ['prints half a document', `printf '{"defer": tr'`, /not one JSON object/],
+    ['prints nothing', 'true', /nothing on stdout/],
+    ['exits with 1', 'echo no room >&2; exit 1', /exited with 1: no room/],
+    ['prints 100 MB', 'head -c 100000000 /dev/zero | tr "\\0" x', /more than|not one JSON/],
+    ['hangs', 'sleep 60', /within 10 s|did not answer|deadline/i],
+  ];
+  test.each(bad)('that %s', async (_what, script, reason) => {
+    const helper = join(network.folder, 'helper.sh');
+    writeFileSync(helper, `#!/bin/sh\ncat > /dev/null\n${script}\n`, { mode: 0o755 });
+    const host = await network.provisioner({ 'plugin.provisioner.helper': helper });
+    const node = await waiting('n1.example.net');
+    const error = await until('it failed', async () => (await statusOf(host)).errors[0], 30_000);
+    expect(error.reason).toMatch(reason);
+    expect(node.configured).toEqual([]);
+    expect((await statusOf(host)).leads).toBe(true);
+  });
+});
+
+/** As a node that is busy. */
+async function slowly(): Promise<undefined> {
+  await sleep(20 + Math.random() * 100);
+  return undefined;
+}
