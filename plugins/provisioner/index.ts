@@ -131,6 +131,7 @@ class Provisioner {
     await this.#election?.stop();
     this.#alone = false;
     await this.#lose('it stops');
+    await this.#stopping;
     await Promise.allSettled(this.#loops);
     await this.#store?.close();
   }

@@ -116,6 +116,8 @@ export class WaitingNode {
   }
 
   #send({ id, agent }: { id: string; agent: string }, replyTo: string, action: string, answer: Answer): void {
+    // The test is over.
+    if (this.#nats.isClosed()) return;
     const {
       statuscode = 0,
       statusmsg = statuscode === 0 ? 'OK' : 'no',
