@@ -60,15 +60,21 @@ export async function configure(input: Input, parts: Configuring): Promise<Confi
     remove: [...tls.remove, ...token.remove, renewalMarkFile(parts.configFile)],
   };
   stage(folder, plan, parts.onStep);
-  const problems = await parts.problemsOf(stagedPath(target));
-  if (problems.length > 0) {
+  try {
+    await check(stagedPath(target), target, parts);
+  } catch (error) {
     undoStaging(folder);
-    throw new ActionError(
-      `no node could start with this configuration: ${problems.join('; ').replaceAll(stagedPath(target), target)}`,
-    );
+    throw error;
   }
   place(folder, parts.onStep);
   return { path: target, lines: lines.length + 1 };
+}
+
+/** @throws ActionError if no node could start with this file */
+async function check(staged: string, target: string, { problemsOf }: Configuring): Promise<void> {
+  const problems = await problemsOf(staged);
+  if (problems.length > 0)
+    throw new ActionError(`no node could start with this configuration: ${problems.join('; ').replaceAll(staged, target)}`);
 }
 
 function readSettings(text: string): Readonly<Record<string, string>> {

@@ -6,6 +6,7 @@ const benches = [
   'external-agents',
   'reload',
   'fanout',
+  'provisioning',
   'memory',
   'help',
   'filters',

@@ -42,6 +42,8 @@ const folderMode = 0o700;
  * @param folder where the journal lies, always the same for one node
  */
 export function stage(folder: string, { files, folders, remove }: PlacementPlan, onStep: OnStep = () => undefined): void {
+  // What an earlier one could not finish is finished first, or this one not begun.
+  settlePlacement(folder);
   const places = [...folders.map(({ path }) => path), ...files.map(({ path }) => path)];
   const moves = places.map((to) => ({ from: stagedPath(to), to }));
   const journal = { version: 1 as const, moves, remove: [...remove] };
@@ -63,12 +65,17 @@ export function stage(folder: string, { files, folders, remove }: PlacementPlan,
   }
 }
 
-/** Puts in place what was staged. From the first line on it will be, by the next start at the latest. */
+/** Puts in place what was staged. Once the journal says so it will be, by the next start at the latest. */
 export function place(folder: string, onStep: OnStep = () => undefined): void {
   const journal = readJournal(folder);
   if (!journal) throw new HookError('HOOK_CONFIG', `nothing is staged in ${folder}`);
-  onStep('commit');
-  writeJournal(folder, { ...journal, state: 'placing' });
+  try {
+    onStep('commit');
+    writeJournal(folder, { ...journal, state: 'placing' });
+  } catch (error) {
+    undoStaging(folder);
+    throw error;
+  }
   finish(folder, journal, onStep);
 }
 

@@ -1,5 +1,5 @@
 // The least that nodes which enrol themselves can do: a connection without a certificate, an event, five answers of which one is
-// signed, a second connection with a certificate, an event. Prints `done` when all are there.
+// signed, a second connection with a certificate, an event.
 
 import { createHash, createPrivateKey, sign, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,8 @@ const [before, after, password, certFile, keyFile, caFile, first, count, replyBy
 const [key, pem] = [createPrivateKey(readFileSync(keyFile)), readFileSync(certFile)];
 const reply = Buffer.alloc(Number(replyBytes), 'x');
 const options = { timeout: 60_000, reconnect: false };
-let [next, left] = [Number(first), Number(count)];
+let next = Number(first);
+const last = next + Number(count);
 
 async function enrol(name) {
   const tls = { rejectUnauthorized: false };
@@ -32,10 +33,8 @@ async function enrol(name) {
   const fleet = await connect({ servers: after, ...options, tls: { certFile, keyFile, caFile } });
   fleet.publish('choria.lifecycle.event.startup.server', name);
   await fleet.flush();
-  if (--left === 0) process.stdout.write('done\n');
 }
 
-const last = next + left;
 const worker = async () => {
   while (next < last) await enrol(`bare${next++}`);
 };
