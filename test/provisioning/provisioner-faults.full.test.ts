@@ -97,20 +97,20 @@ test.each([
     const node = new WaitingNode(await own.connection(), {
       identity: 'n1.example.net',
       token: await own.token(),
+      overlay: await own.connection('overlay'),
       answer: async ({ action }) => {
-        if (action === 'restart' && !first.hasEnded) await first.kill();
-        return undefined;
+        if (action !== 'restart' || first.hasEnded) return undefined;
+        await first.kill();
+        return { times: 0, statuscode: 1 };
       },
-      onRestart: () => undefined,
     });
     await node.start();
     await until('it is killed', () => first.hasEnded, 20_000);
     const again = started();
-    await until('it leads', () => again.epoch > first.epoch, 20_000);
-    // Whether it heard that the node restarts or not: it is awaited, and was configured once.
-    await node.start();
-    await until('it is enrolled anew', () => node.configured.length === 2, 30_000);
-    expect(node.actions.slice(0, 5)).toEqual([...actions]);
+    await until('the node restarts', () => node.isRestarting, 30_000);
+    await until('it counts', () => again.log.includes('n1.example.net is enrolled'), 20_000);
+    expect(node.actions).toEqual([...actions, 'restart']);
+    expect(again.epoch).toBeGreaterThan(first.epoch);
   } finally {
     await own.stop();
   }
