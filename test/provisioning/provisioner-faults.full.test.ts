@@ -1,16 +1,22 @@
 // Provisioners that are killed and stopped at each step, nodes that vanish, brokers that restart, crowds, and helpers that are
 // of no use: in the end every node is enrolled, and none is configured twice.
 
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { distributionRoot } from '../../core/host/distribution.ts';
+import { runMuster, writeConfig } from '../support/command.ts';
 import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
 import { NatsServer } from '../support/nats.ts';
 import { ProvisionerProcess } from '../support/provisioner-process.ts';
 import { WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
+
+const main = join(distributionRoot(), 'core/cli/main.js');
 
 let network: ProvisioningNetwork;
 let nodes: NatsConnection;
@@ -206,6 +212,61 @@ test('a node that vanishes at a step is tried again when it shows itself', async
   gone.clear();
   for (const node of all) node.announce();
   await until('all are up', () => up.size === all.length, 60_000);
+});
+
+test("Choria's bucket decides where that is asked for", async () => {
+  const operator = await network.connection('provisioner');
+  const manager = await jetstreamManager(operator);
+  await manager.streams.add({
+    name: 'KV_CHORIA_LEADER_ELECTION',
+    subjects: ['$KV.CHORIA_LEADER_ELECTION.>'],
+    max_msgs_per_subject: 1,
+    max_age: 60e9,
+  });
+  const config = { 'plugin.provisioner.leader_election': true, 'plugin.provisioner.election': 'choria' };
+  const first = await network.provisioner(config);
+  await until('it leads', async () => (await statusOf(first)).leads);
+  const message = await manager.streams.getMessage('KV_CHORIA_LEADER_ELECTION', {
+    last_by_subj: '$KV.CHORIA_LEADER_ELECTION.provisioner',
+  });
+  expect(message?.string()).toBe('prov.test');
+  const second = await network.provisioner(config);
+  const seq = message?.seq ?? 0;
+  await until('the first renewed it twice', async () => {
+    const { state } = await manager.streams.info('KV_CHORIA_LEADER_ELECTION');
+    return state.last_seq > seq + 2;
+  });
+  expect((await statusOf(second)).leads).toBe(false);
+  await Promise.all([first.stop(), second.stop()]);
+});
+
+test('commands: status as JSON, nobody who answers, and a watch', async () => {
+  const file = writeConfig(network.folder, 'command.conf', network.config());
+  const nobody = await runMuster(['provisioning', 'status', '--timeout', '0.2', '--config', file]);
+  expect([nobody.code, nobody.err]).toEqual([1, expect.stringContaining('no provisioner answered within 0.2 s')]);
+  const watching = spawn(process.execPath, [main, 'provisioning', 'watch', '--config', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  watching.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString();
+  });
+  const operator = await network.connection('provisioner');
+  // Until it listens.
+  await until('it tells of a step', () => {
+    operator.publish('choria.provisioning.event.seen', JSON.stringify({ time: 'now', data: { identity: 'test', step: 'seen' } }));
+    return out.includes('test  seen');
+  });
+  const host = await network.provisioner();
+  await until('it leads', async () => (await statusOf(host)).leads);
+  await waiting('n1.example.net');
+  await until('it tells that the node is up', () => /n1\.example\.net {2}up\n/.test(out));
+  for (const step of ['seen', 'token', 'csr', 'signed', 'configured']) expect(out).toContain(`n1.example.net  ${step}\n`);
+  const ended = new Promise((resolve) => watching.once('exit', resolve));
+  watching.kill('SIGINT');
+  await ended;
+  const { out: status } = await runMuster(['provisioning', 'status', '--json', '--config', file]);
+  expect(JSON.parse(status).provisioners).toMatchObject([{ leads: true, paused: false, counters: { up: 1 } }]);
 });
 
 describe('a helper', () => {
