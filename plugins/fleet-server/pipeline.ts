@@ -292,7 +292,9 @@ export class Pipeline {
     // What the fleet server answers itself only tells things.
     this.#parts.ledger.begin(key, Date.now(), { onDisk: agent.bundle !== this.#parts.host.bundle });
     const reply = await this.#invoke(request, rpc, agent.ddl.metadata.timeout);
-    if (reply.statuscode === statusCodes.ok) this.#outputs.look(agent.name, action, reply.data);
+    // Ours tell what Choria's do, also where Choria's DDL says something else.
+    if (reply.statuscode === statusCodes.ok && agent.bundle !== this.#parts.host.bundle)
+      this.#outputs.look(agent.name, action, reply.data);
     return { ...reply, data: withOutputDefaults(action, reply.data) };
   }
 

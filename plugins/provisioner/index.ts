@@ -131,6 +131,7 @@ class Provisioner {
     await this.#election?.stop();
     this.#alone = false;
     await this.#lose('it stops');
+    await this.#stopping;
     await Promise.allSettled(this.#loops);
     await this.#store?.close();
   }
@@ -212,7 +213,7 @@ class Provisioner {
     for (let said = ''; ; ) {
       try {
         const store = new BucketStore(this.#host);
-        await store.open();
+        await store.open(this.#settings.replicas);
         return store;
       } catch (error) {
         const { message } = error as Error;
@@ -238,7 +239,9 @@ class Provisioner {
       return;
     }
     const choria = this.#settings.election === 'choria';
-    const lease = choria ? new ChoriaLease(this.#host, this.#candidate) : new BucketLease(this.#host, this.#candidate);
+    const lease = choria
+      ? new ChoriaLease(this.#host, this.#candidate)
+      : new BucketLease(this.#host, this.#candidate, this.#settings.replicas);
     if (lease instanceof ChoriaLease) await lease.start();
     this.#lease = lease;
     let said = '';

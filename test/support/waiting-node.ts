@@ -116,6 +116,8 @@ export class WaitingNode {
   }
 
   #send({ id, agent }: { id: string; agent: string }, replyTo: string, action: string, answer: Answer): void {
+    // The test is over.
+    if (this.#nats.isClosed()) return;
     const {
       statuscode = 0,
       statusmsg = statuscode === 0 ? 'OK' : 'no',
@@ -180,7 +182,7 @@ function now(): number {
 let shared: { publicKey: KeyObject; privateKey: KeyObject } | undefined;
 
 /** What is asked of them does not depend on whose they are, and making them takes a while. */
-function sharedKeys() {
+export function sharedKeys(): { publicKey: KeyObject; privateKey: KeyObject } {
   shared ??= generateKeyPairSync('rsa', { modulusLength: 2048 });
   return shared;
 }
