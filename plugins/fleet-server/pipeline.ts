@@ -282,7 +282,7 @@ export class Pipeline {
     if (!action) return failed(rpc.action, statusCodes.unknownAction, `Unknown action ${rpc.action} for agent ${request.agent}`);
     if (!(await this.#authorize(request, rpc)))
       return failed(rpc.action, statusCodes.aborted, 'You are not authorized to call this agent or action');
-    await this.#audit(request, rpc);
+    await this.#audit(request, { ...rpc, data: agent.withoutSecrets(rpc.data) });
     try {
       if (!agent.checksInput) checkInput(action, rpc.data);
     } catch (error) {
