@@ -115,7 +115,7 @@ async function measureOurs(place: Place, hook: string, nodes: number): Promise<M
       ...['emulate', '--nodes', String(nodes), '--processes', String(Math.min(processes, nodes)), '--prefix', `${hook}-`],
       ...['--provision', join(folder, 'provisioning.jwt'), '--config', plan.clientConfig],
     ],
-    { XDG_STATE_HOME: folder },
+    { TMPDIR: folder },
   );
   try {
     return await watched.done;

@@ -4,11 +4,13 @@ import { type Call, definePlugin, PluginError } from '../../../core/sdk/typescri
 import { FleetClient } from '../client.ts';
 import { type CommandContext, type CommandOptions, createContext, federationsOf, traceOf } from './context.ts';
 import { doc } from './doc.ts';
+import { drain, undrain } from './drain.ts';
 import { facts } from './facts.ts';
 import { find } from './find.ts';
 import { generateClient } from './generate.ts';
 import { inventory } from './inventory.ts';
 import { ping } from './ping.ts';
+import { renew } from './renew.ts';
 import { req } from './req.ts';
 import { schema } from './schema.ts';
 import { why } from './why.ts';
@@ -23,6 +25,9 @@ const commands: Readonly<Record<string, (context: CommandContext) => Promise<num
   doc,
   schema,
   client: generateClient,
+  renew,
+  drain,
+  undrain,
 };
 
 interface RunParams {
