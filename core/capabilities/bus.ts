@@ -53,6 +53,8 @@ const defaultLimit = 65_536;
 const defaultConnectTimeoutMs = 2_000;
 const reconnectMs = 500;
 const reconnectJitterMs = 1_500;
+/** Between attempts to connect for the first time: from, up to, and how much longer each is; give or take a half. */
+const [firstWaitMs, mostWaitMs, waitGrowth] = [750, 5_000, 1.5];
 /** A failure that lasts is logged this often. */
 const repeatMs = 60_000;
 /** Publications kept while the first connection is being made. */
@@ -187,7 +189,7 @@ class Connection {
     let said = '';
     let saidAt = 0;
     const begun = performance.now();
-    for (;;) {
+    for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * waitGrowth, mostWaitMs)) {
       this.#counters.attempts += 1;
       try {
         const nats = await connect(this.#options());
@@ -201,7 +203,7 @@ class Connection {
           said = message;
           saidAt = Date.now();
         }
-        await sleep(reconnectMs + Math.random() * reconnectJitterMs, undefined, { signal: this.#ending.signal });
+        await sleep(waitMs * (0.5 + Math.random()), undefined, { signal: this.#ending.signal });
       }
     }
   }

@@ -9,6 +9,7 @@ export class Agent {
   readonly bundle: string;
   /** Whether it looks at its input by itself, and not we by its DDL. */
   readonly checksInput: boolean;
+  readonly #secrets: readonly string[];
   readonly #resources: Params;
   readonly #document: unknown;
   readonly #origin: string;
@@ -20,7 +21,9 @@ export class Agent {
     this.name = name;
     this.bundle = bundle;
     this.#resources = resources;
-    this.checksInput = (input as { checkedBy?: unknown } | undefined)?.checkedBy === 'agent';
+    const { checkedBy, secrets = [] } = (input ?? {}) as { checkedBy?: unknown; secrets?: readonly string[] };
+    this.checksInput = checkedBy === 'agent';
+    this.#secrets = secrets;
     this.#document = document;
     this.#origin = `agent/${name} of the bundle ${bundle}`;
     if (document === undefined)
@@ -39,6 +42,13 @@ export class Agent {
   /** Whether it was made of these; nothing of it has changed then. */
   isMadeOf(bundle: string, resources: Params): boolean {
     return this.bundle === bundle && this.#resources === resources;
+  }
+
+  /** Input as it may be written to a log. */
+  withoutSecrets(data: unknown): unknown {
+    if (this.#secrets.length === 0 || typeof data !== 'object' || data === null || Array.isArray(data)) return data;
+    const isSecret = (key: string) => this.#secrets.includes(key.toLowerCase());
+    return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, isSecret(key) ? '(masked)' : value]));
   }
 
   #read(): AgentDDL {

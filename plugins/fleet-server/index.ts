@@ -26,7 +26,7 @@ import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
 import { type Counters, countersMean, Outcomes } from './outcomes.ts';
 import { Pipeline } from './pipeline.ts';
-import { findProvisioningBrokers } from './provisioning/brokers.ts';
+import { findProvisioningBrokers, lookUpAgain } from './provisioning/brokers.ts';
 import { Registration } from './registration.ts';
 import { nodeStatus, tellEnds, writeStatusFile } from './status-file.ts';
 
@@ -206,10 +206,9 @@ class FleetServer {
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     };
-    const find = this.#isProvisioning
-      ? () => findProvisioningBrokers(this.#host, this.#config)
-      : () => findBrokers(this.#config, process.env);
-    await openLasting(this.#host, spec, find);
+    if (this.#isProvisioning)
+      await openLasting(this.#host, { ...spec, backoff: lookUpAgain }, () => findProvisioningBrokers(this.#host, this.#config));
+    else await openLasting(this.#host, spec, () => findBrokers(this.#config, process.env));
   }
 
   async #subscribe(id: string, subject: (collective: string) => string, queue?: string): Promise<void> {

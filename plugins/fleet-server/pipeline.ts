@@ -282,7 +282,7 @@ export class Pipeline {
     if (!action) return failed(rpc.action, statusCodes.unknownAction, `Unknown action ${rpc.action} for agent ${request.agent}`);
     if (!(await this.#authorize(request, rpc)))
       return failed(rpc.action, statusCodes.aborted, 'You are not authorized to call this agent or action');
-    await this.#audit(request, rpc);
+    await this.#audit(request, { ...rpc, data: agent.withoutSecrets(rpc.data) });
     try {
       if (!agent.checksInput) checkInput(action, rpc.data);
     } catch (error) {
@@ -292,7 +292,9 @@ export class Pipeline {
     // What the fleet server answers itself only tells things.
     this.#parts.ledger.begin(key, Date.now(), { onDisk: agent.bundle !== this.#parts.host.bundle });
     const reply = await this.#invoke(request, rpc, agent.ddl.metadata.timeout);
-    if (reply.statuscode === statusCodes.ok) this.#outputs.look(agent.name, action, reply.data);
+    // Ours tell what Choria's do, also where Choria's DDL says something else.
+    if (reply.statuscode === statusCodes.ok && agent.bundle !== this.#parts.host.bundle)
+      this.#outputs.look(agent.name, action, reply.data);
     return { ...reply, data: withOutputDefaults(action, reply.data) };
   }
 

@@ -74,6 +74,17 @@ export class Enrolments {
       this.#host.log.warn(`${id} stops: ${reason}`);
       return;
     }
-    await this.#host.control.startHost({ id, config, configFile: join(folder, 'server.conf'), services, bundles, stateFolder });
+    const given = readSettings(join(folder, 'server.conf'));
+    await this.#host.control.startHost({ id, config: { ...given, ...config }, services, bundles, stateFolder });
   }
+}
+
+/** What the provisioner gave the node. What is the node's own is put over it, and not beside it as a second line of a file would be. */
+function readSettings(file: string): Record<string, string> {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return Object.fromEntries(
+    lines
+      .filter((line) => line.includes('=') && !line.startsWith('#'))
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
 }

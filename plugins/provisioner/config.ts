@@ -44,6 +44,8 @@ export interface Settings {
   readonly features: { readonly pki: boolean; readonly jwt: boolean; readonly ed25519: boolean; readonly upgrades: boolean };
   readonly overlayUrls: readonly string[];
   readonly upTimeoutMs: number;
+  /** Brokers that keep a copy of what it writes. */
+  readonly replicas: number;
 }
 
 const minuteMs = 60_000;
@@ -94,6 +96,7 @@ export function readSettings(config: ProvisionerConfig): Settings {
     },
     overlayUrls: brokerUrls((value('overlay_hosts') as string[] | undefined) ?? []),
     upTimeoutMs: number('up_timeout', upTimeoutMs),
+    replicas: number('replicas', 1),
   };
   check(settings);
   return settings;
@@ -117,6 +120,7 @@ function readFile(file: string): Readonly<Record<string, unknown>> {
 function check(settings: Settings): void {
   const { features, intervalMs, component, verifyKey, signingKey, upgradesRepository, upgradesOptional } = settings;
   if (settings.workers < 1) throw wrong('plugin.provisioner.workers has to be 1 or more, or 0 for the default');
+  if (settings.replicas < 1 || settings.replicas > 5) throw wrong('plugin.provisioner.replicas has to be from 1 to 5');
   if (settings.rate < 0) throw wrong('plugin.provisioner.rate has to be 0 or more');
   if (intervalMs < minuteMs) throw wrong('plugin.provisioner.interval has to be 1m or more');
   if (settings.retryMinMs < 1 || settings.retryMaxMs < settings.retryMinMs)

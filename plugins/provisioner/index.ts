@@ -123,6 +123,14 @@ class Provisioner {
       host.log.error(
         `there is no provisioning hook ${settings.hook}, so that no node is enrolled; there are ${hooks.join(', ')}`,
       );
+    if (!settings.features.jwt)
+      host.log.warn(
+        'plugin.provisioner.features.jwt is off, so that whoever reaches the provisioning network may be enrolled; the hook alone decides',
+      );
+    if (settings.insecure)
+      host.log.warn(
+        'plugin.provisioner.choria_insecure is on, so that tokens and configurations can be read and changed on their way',
+      );
     this.#loops.push(this.#run());
   }
 
@@ -131,6 +139,7 @@ class Provisioner {
     await this.#election?.stop();
     this.#alone = false;
     await this.#lose('it stops');
+    await this.#stopping;
     await Promise.allSettled(this.#loops);
     await this.#store?.close();
   }
@@ -212,7 +221,7 @@ class Provisioner {
     for (let said = ''; ; ) {
       try {
         const store = new BucketStore(this.#host);
-        await store.open();
+        await store.open(this.#settings.replicas);
         return store;
       } catch (error) {
         const { message } = error as Error;
@@ -238,7 +247,9 @@ class Provisioner {
       return;
     }
     const choria = this.#settings.election === 'choria';
-    const lease = choria ? new ChoriaLease(this.#host, this.#candidate) : new BucketLease(this.#host, this.#candidate);
+    const lease = choria
+      ? new ChoriaLease(this.#host, this.#candidate)
+      : new BucketLease(this.#host, this.#candidate, this.#settings.replicas);
     if (lease instanceof ChoriaLease) await lease.start();
     this.#lease = lease;
     let said = '';

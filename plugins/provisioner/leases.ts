@@ -24,10 +24,12 @@ export class BucketLease implements Lease {
   readonly #bucket: Bucket;
   readonly #candidate: Candidate;
   readonly #value: Uint8Array;
+  readonly #replicas: number;
   /** Who leads, as far as this one knows. */
   holder: string | undefined;
 
-  constructor(host: Host, candidate: Candidate) {
+  constructor(host: Host, candidate: Candidate, replicas: number) {
+    this.#replicas = replicas;
     this.#bucket = host.kv.bucket(connection, electionBucket);
     this.#candidate = candidate;
     this.#value = Buffer.from(JSON.stringify(candidate));
@@ -38,7 +40,10 @@ export class BucketLease implements Lease {
       return await this.#hold(revision, signal);
     } catch (error) {
       if (!(error instanceof PluginError) || error.code !== 'NOT_FOUND') throw error;
-      await this.#bucket.create({ history: 1, ttlMs: musterTtlMs, description: 'Which provisioner works' }, { signal });
+      await this.#bucket.create(
+        { history: 1, ttlMs: musterTtlMs, replicas: this.#replicas, description: 'Which provisioner works' },
+        { signal },
+      );
       return this.#hold(0, signal);
     }
   }

@@ -46,10 +46,10 @@ export class BucketStore implements Store {
   }
 
   /** @throws PluginError if there is no such thing here */
-  async open(): Promise<void> {
+  async open(replicas: number): Promise<void> {
     const options = { deadlineMs: callMs };
-    await this.#control.create({ history: 1, description: 'Epoch and pause of the provisioners' }, options);
-    await this.#nodes.create({ history: 1, ttlMs: keepMs, description: 'Nodes that are being enrolled' }, options);
+    await this.#control.create({ history: 1, replicas, description: 'Epoch and pause of the provisioners' }, options);
+    await this.#nodes.create({ history: 1, ttlMs: keepMs, replicas, description: 'Nodes that are being enrolled' }, options);
   }
 
   async load(): Promise<readonly Held[]> {

@@ -16,13 +16,19 @@ export interface LastingConnection {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
+  /** How soon DNS is asked again, and how seldom at last; without it at an even interval. */
+  readonly backoff?: { readonly firstMs: number; readonly mostMs: number };
 }
 
 /**
  * Opens it in the background. While no broker can be reached DNS is asked again, since its answers change and it may come up
  * later than this machine.
  */
-export async function openLasting(host: Host, spec: LastingConnection, look: () => Promise<Brokers>): Promise<Brokers> {
+export async function openLasting(
+  host: Host,
+  { backoff, ...spec }: LastingConnection,
+  look: () => Promise<Brokers>,
+): Promise<Brokers> {
   const find = async () => {
     const found = await look();
     await countLookups(host, found);
@@ -38,9 +44,10 @@ export async function openLasting(host: Host, spec: LastingConnection, look: () 
     if (current.urls.length > 0) await host.bus.open({ ...spec, servers: current.urls, wait: false, keepOrder: current.ordered });
   };
   await open();
+  const isDue = backoff ? growing(backoff) : () => true;
   if (current.from !== 'configuration')
-    await host.timers.set({ id: `brokers:${spec.connection}`, everyMs: askAgainMs }, async () => {
-      if ((await host.bus.info(spec.connection)).connected) return;
+    await host.timers.set({ id: `brokers:${spec.connection}`, everyMs: backoff?.firstMs ?? askAgainMs }, async () => {
+      if (!isDue() || (await host.bus.info(spec.connection)).connected) return;
       const found = await find();
       // What is not there now may have been moved, not ended.
       if (found.urls.length === 0 || (found.from === 'nowhere' && current.from === 'DNS')) return;
@@ -49,6 +56,18 @@ export async function openLasting(host: Host, spec: LastingConnection, look: () 
       await open();
     });
   return current;
+}
+
+/** Whether it is time again: each wait is twice the one before, up to the longest, give or take a half. */
+function growing({ firstMs, mostMs }: NonNullable<LastingConnection['backoff']>): () => boolean {
+  let waitMs = firstMs;
+  let due = 0;
+  return () => {
+    if (Date.now() < due) return false;
+    waitMs = Math.min(waitMs * 2, mostMs);
+    due = Date.now() + waitMs * (0.5 + Math.random());
+    return true;
+  };
 }
 
 /** Where numbers are kept at all. */

@@ -13,7 +13,8 @@ import { publicHex, seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { signToken } from '../../plugins/wire/tokens/jwt.ts';
 import type { ProvisioningClaims } from '../../plugins/wire/tokens/provisioning.ts';
 import { runMuster } from '../support/command.ts';
-import { temporaryFolder } from '../support/folders.ts';
+import { NameServer } from '../support/dns.ts';
+import { temporaryFolder, until } from '../support/folders.ts';
 import { ProvisioningNetwork, tokenWith } from '../support/provisioning-network.ts';
 
 const root = distributionRoot();
@@ -242,4 +243,23 @@ test('a node waits for its brokers, and a broker without TLS never gets its toke
   late.start();
   await late.logs(/cannot connect to the broker: .*tls/);
   expect(network.events).toEqual([]);
+});
+
+test('a node finds its brokers in DNS as soon as they are there', async () => {
+  await using network = await ProvisioningNetwork.start();
+  const names = await NameServer.start();
+  const token = await tokenWith({ chsrv: 'example.test' });
+  const node = network.node({ token, env: names.environment });
+  try {
+    // The broker knows the token that it was started with.
+    writeFileSync(join(node.folder, 'provisioning.jwt'), token);
+    node.start();
+    await until('the node asks', () => names.asked.includes('_choria-provisioner._tcp.example.test'));
+    await node.logs(/cannot connect to the broker/);
+    names.records.set('_choria-provisioner._tcp.example.test', [{ target: '127.0.0.1', port: network.port }]);
+    await node.logs(/uthorization/, 20_000);
+  } finally {
+    await node.kill();
+    await names.stop();
+  }
 });

@@ -1,7 +1,7 @@
 // The provisioner against nodes that are made by hand as Choria's are, on a real broker.
 
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import { crookedHook } from '../support/crooked-hook.ts';
 import { newIssuer, ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { freePort, until } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
-import { type Answer, type Asked, WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
+import { type Answer, type Asked, sharedKeys, WaitingNode, type WaitingNodeOptions } from '../support/waiting-node.ts';
 
 let network: ProvisioningNetwork;
 let nodes: NatsConnection;
@@ -106,7 +106,8 @@ describe('a node that waits', () => {
     nodes.publish(lifecycleSubject('startup', 'provision_mode_server'), JSON.stringify(lifecycleEvent('startup', about).data));
     await told(bare.identity, 'up');
     expect(silent.asked).toEqual([]);
-    await operator.request(questions.resume, '', { timeout: 1_000 }).catch(() => undefined);
+    // Whoever goes on looks for nodes first.
+    operator.publish(questions.resume);
     await told(silent.identity, 'up');
   });
 
@@ -181,11 +182,15 @@ describe('what a node shows', () => {
     expect(new Set(node.actions)).toEqual(new Set(['jwt']));
   });
 
-  const rsa = (bits: number) => generateKeyPairSync('rsa', { modulusLength: bits });
-  const csrOf = (identity: string, keys = rsa(2_048), csr = makeRequest({ subject: { CN: identity }, ...keys })) => ({ csr });
+  const csrOf = (identity: string, keys = sharedKeys(), csr = makeRequest({ subject: { CN: identity }, ...keys })) => ({ csr });
   test.each([
     ['for another name', 'n1.requests.net', /is for 'n9.example.net'/, () => csrOf('n9.example.net')],
-    ['for a weak key', 'n2.requests.net', /1024 bits/, () => csrOf('n2.requests.net', rsa(1_024))],
+    [
+      'for a weak key',
+      'n2.requests.net',
+      /1024 bits/,
+      () => csrOf('n2.requests.net', generateKeyPairSync('rsa', { modulusLength: 1_024 })),
+    ],
     ['for a key of another kind', 'n3.requests.net', /none of RSA/, () => csrOf('', undefined, ecRequest('n3.requests.net'))],
     ['with a name of callers', 'n4.requests.net', /bob.mcollective/, () => csrOf('', undefined, named('n4.requests.net'))],
     ['for a caller', 'bob.privileged.mcollective', /no node gets/, () => csrOf('bob.privileged.mcollective')],
@@ -210,10 +215,16 @@ describe('what a node shows', () => {
     ['inventory', 'a list', { data: [] }, /does not fit/],
     ['gencsr', 'nothing', { data: {} }, /does not fit/],
   ];
-  test.each(answers)('%s answered with %s fails for that node alone', async (action, what, answer, reason) => {
-    const identity = `${action}-${what.replaceAll(' ', '-')}.answers.net`.toLowerCase();
-    const node = await waiting(identity, { answer: ({ action: asked }: Asked) => (asked === action ? answer : undefined) });
-    await putOff(node, 'failed', reason);
+  test('an answer that makes no sense fails for that node alone', async () => {
+    await Promise.all(
+      answers.map(async ([action, what, answer, reason]) => {
+        const identity = `${action}-${what.replaceAll(' ', '-')}.answers.net`.toLowerCase();
+        const node = await waiting(identity, {
+          answer: ({ action: asked }: Asked) => (asked === action ? answer : undefined),
+        });
+        await putOff(node, 'failed', reason);
+      }),
+    );
     expect((await statusOf(provisioner)).leads).toBe(true);
   });
 });
@@ -351,20 +362,19 @@ describe('other ways to run', () => {
     }
   });
 
-  test('as a process of its own, with a helper of Choria', async () => {
+  test('as a process of its own, with the authority of this version', async () => {
     const own = await ProvisioningNetwork.start();
     try {
-      const helper = join(own.folder, 'helper.sh');
-      mkdirSync(own.folder, { recursive: true });
-      writeFileSync(helper, `#!/bin/sh\ncat >/dev/null\necho '{"defer":true,"msg":"says the helper"}'\n`, { mode: 0o755 });
-      const host = await own.provisioner({ 'plugin.provisioner.helper': helper }, { inlineAs: 'persistent' });
-      await until('it leads', async () => (await statusOf(host)).leads);
-      const node = await new WaitingNode(await own.connection(), {
+      const host = await own.provisioner({}, { inlineAs: 'persistent' });
+      const node = new WaitingNode(await own.connection(), {
         identity: 'n1.example.net',
         token: await own.token(),
-      }).start();
-      await until('it is put off', async () => (await statusOf(host)).putOff.some(({ reason }) => reason === 'says the helper'));
-      expect(node.configured).toEqual([]);
+        overlay: await own.connection('overlay'),
+      });
+      await node.start();
+      await until('it is up', async () => (await statusOf(host)).counters.up === 1);
+      const [{ certificate } = {}] = node.configured;
+      expect(new X509Certificate(String(certificate)).checkHost('n1.example.net')).toBe('n1.example.net');
     } finally {
       await own.stop();
     }
@@ -386,16 +396,11 @@ function ecRequest(identity: string): string {
 }
 
 function named(identity: string): string {
-  return makeRequest({
-    subject: { CN: identity },
-    names: [identity, 'bob.mcollective'],
-    ...generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  });
+  return makeRequest({ subject: { CN: identity }, names: [identity, 'bob.mcollective'], ...sharedKeys() });
 }
 
 /** With the key of somebody else in it. */
 function stolen(identity: string): string {
-  const [mine, others] = [0, 1].map(() => generateKeyPairSync('rsa', { modulusLength: 2048 }));
-  if (!mine || !others) throw new Error('two pairs were made');
-  return makeRequest({ subject: { CN: identity }, publicKey: others.publicKey, privateKey: mine.privateKey });
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  return makeRequest({ subject: { CN: identity }, publicKey: sharedKeys().publicKey, privateKey });
 }

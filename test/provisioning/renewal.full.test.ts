@@ -60,9 +60,12 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   const { fleet, network } = parts;
   const node = network.node({ config: minimal }, 'renewed.test').start();
   await network.sees('startup', node.identity);
+  const audit = join(node.folder, 'audit.log');
   await enrol(parts, node, {
     'plugin.muster.provisioning.renew_timeout': '3s',
     'plugin.muster.provisioning.restart_delay': '10',
+    rpcaudit: 'yes',
+    'plugin.rpcaudit.logfile': audit,
   });
   await until('it serves', () => served(node) === 1);
   const [before, key] = [readFileSync(node.configFile, 'utf8'), readFileSync(join(node.folder, 'ssl/private.pem'), 'utf8')];
@@ -74,6 +77,8 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   expect(refused).toMatchObject({ statuscode: 1, statusmsg: expect.stringContaining('token') });
   expect(await client.ask(node.identity, 'choria_provision', 'reprovision', { token: secret })).toMatchObject({ statuscode: 0 });
   await network.sees('startup', node.identity, 'provision_mode_server', 2);
+  expect(readFileSync(audit, 'utf8')).toMatch(/"action":"reprovision".*"token":"\(masked\)"/);
+  expect(readFileSync(audit, 'utf8')).not.toContain(secret);
   // Somebody begins and does not finish.
   await network.ask(node.identity, 'gencsr', { token: secret, cn: node.identity });
   await until('it serves again', () => served(node) === 2, 20_000);
@@ -133,7 +138,7 @@ test('a node that was configured and is not told to restart does so by itself', 
   await until('it serves', () => served(node) === 1, 20_000);
 });
 
-test('a node with a full disk, or ended in the middle, is provisioned after all', async () => {
+test('a node that is ended in the middle of it is enrolled after all', async () => {
   const parts = await start();
   const { network } = parts;
   for (const round of [0, 1, 2, 3, 4, 5]) {

@@ -59,7 +59,7 @@ ${jetstream ? `jetstream { store_dir: "${join(path, 'js')}" }` : ''}
 accounts { provisioning { ${jetstream ? 'jetstream: enabled, ' : ''}users: [
   { user: provisioner, password: "${password}" }
   { user: node, password: node, permissions: {
-    subscribe: ["provisioning.node.>", "provisioning.broadcast.agent.discovery"],
+    subscribe: ["provisioning.node.>", "provisioning.broadcast.agent.*"],
     publish: ["choria.lifecycle.>", "provisioning.reply.>", "provisioning.registration.>"] } }
 ] }
 overlay { users: [{ user: fleet, password: fleet }] } }

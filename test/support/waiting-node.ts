@@ -70,12 +70,16 @@ export class WaitingNode {
 
   /** Subscribes and announces itself. */
   async start({ announces = true } = {}): Promise<this> {
-    const subjects = [nodeSubject('provisioning', this.identity), broadcastSubject('provisioning', 'discovery')];
-    for (const subject of subjects)
-      this.#subscriptions.push(this.#nats.subscribe(subject, { callback: (_error, { data }) => void this.#hear(data) }));
+    this.listen();
     await this.#nats.flush();
     if (announces) this.announce();
     return this;
+  }
+
+  listen(): void {
+    const subjects = [nodeSubject('provisioning', this.identity), broadcastSubject('provisioning', 'discovery')];
+    for (const subject of subjects)
+      this.#subscriptions.push(this.#nats.subscribe(subject, { callback: (_error, { data }) => void this.#hear(data) }));
   }
 
   announce(event = lifecycleEvent('startup', { identity: this.identity, component, version: '0.29.4', now: new Date() })): void {
@@ -116,6 +120,8 @@ export class WaitingNode {
   }
 
   #send({ id, agent }: { id: string; agent: string }, replyTo: string, action: string, answer: Answer): void {
+    // The test is over.
+    if (this.#nats.isClosed()) return;
     const {
       statuscode = 0,
       statusmsg = statuscode === 0 ? 'OK' : 'no',
@@ -180,7 +186,7 @@ function now(): number {
 let shared: { publicKey: KeyObject; privateKey: KeyObject } | undefined;
 
 /** What is asked of them does not depend on whose they are, and making them takes a while. */
-function sharedKeys() {
+export function sharedKeys(): { publicKey: KeyObject; privateKey: KeyObject } {
   shared ??= generateKeyPairSync('rsa', { modulusLength: 2048 });
   return shared;
 }

@@ -6,6 +6,9 @@ import { provisioningServices } from '../../wire/provisioning/mode.ts';
 import { lookUpServices, type ResolveSrv } from '../../wire/srv.ts';
 import type { NodeConfig } from '../config.ts';
 
+/** While none can be reached. */
+export const lookUpAgain = { firstMs: 500, mostMs: 20_000 } as const;
+
 /** Asked again and again while none can be reached, so that it may come up later than the node. */
 export async function findProvisioningBrokers(host: Host, config: NodeConfig, resolve?: ResolveSrv): Promise<Brokers> {
   const {

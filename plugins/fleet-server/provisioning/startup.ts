@@ -32,7 +32,7 @@ const keptKeys =
   /^(identity|logfile|loglevel|plugin\.choria\.(status_file_path|status_update_interval|stats_port)|plugin\.muster\..+)$/;
 
 /** What a start decides is not for a file to say. */
-const decidedKeys = /^plugin\.muster\.(security|provisioning\.(active|available|renewing))$/;
+const decidedKeys = /^plugin\.muster\.provisioning\.(active|available|renewing)$/;
 
 export default defineSettings((question) => chooseConfiguration(question, new Date()));
 
