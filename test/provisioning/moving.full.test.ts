@@ -172,6 +172,7 @@ test('drain moves the nodes of an overlay, and undrain opens it again', async ()
   first.kill('SIGINT');
   const [stopped] = (await once(first, 'exit')) as [number];
   expect(stopped, said).toBe(130);
+  expect(said).toContain('2 nodes not asked: it was stopped; start it again to go on');
   const { code, out, err } = await runMuster(['provisioning', 'drain', 'a', '--batch', '2', ...always]);
   expect({ code, out }, err).toEqual({ code: 0, out: '2 nodes moved\n' });
   await until('all are in the overlay b', async () => (await seenIn(b)).join() === names.join(), 60_000);
