@@ -301,7 +301,7 @@ describe('a helper', () => {
     ['prints nothing', 'true', /nothing on stdout/],
     ['exits with 1', 'echo no room >&2; exit 1', /exited with 1: no room/],
     ['prints 100 MB', 'head -c 100000000 /dev/zero | tr "\\0" x', /more than|not one JSON/],
-    ['hangs', 'sleep 60', /did not end within .* s and was killed/],
+    ['hangs', 'sleep 60', /did not end within .* s and was killed|was not answered in time/],
   ];
   test.each(bad)('that %s', async (_what, script, reason) => {
     const helper = join(network.folder, 'helper.sh');
