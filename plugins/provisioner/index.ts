@@ -123,6 +123,14 @@ class Provisioner {
       host.log.error(
         `there is no provisioning hook ${settings.hook}, so that no node is enrolled; there are ${hooks.join(', ')}`,
       );
+    if (!settings.features.jwt)
+      host.log.warn(
+        'plugin.provisioner.features.jwt is off, so that whoever reaches the provisioning network may be enrolled; the hook alone decides',
+      );
+    if (settings.insecure)
+      host.log.warn(
+        'plugin.provisioner.choria_insecure is on, so that tokens and configurations can be read and changed on their way',
+      );
     this.#loops.push(this.#run());
   }
 

@@ -16,13 +16,13 @@ import type { Held } from './store.ts';
 const holdMs = 60_000;
 /** Nobody restarts faster: what is heard earlier was said before. */
 const soonestMs = 1_500;
-/** Nodes that are asked for their token at once; whoever is silent for so long makes room for others. */
+/**
+ * Nodes that are asked for their token at once. Whoever is silent for so long while others wait is waited for on the porch, where
+ * it keeps nobody from the door; when that is full, those that are there for the longest time have to go.
+ */
 const doorWidth = 512;
 const patienceMs = 2_000;
-/** Or for so many times as long as others take, where all are slow. */
-const patienceShare = 5;
-/** What the last answer counts in the usual time of one. */
-const latestShare = 0.05;
+const porchWidth = 8_192;
 const tickMs = 200;
 const absentMs = 10 * 60_000;
 const maxCameUp = 32_768;
@@ -50,10 +50,10 @@ export class Work {
   readonly #parts: WorkParts;
   readonly #ready: Ready[] = [];
   readonly #knocking = new Set<Node>();
+  readonly #porch = new Set<Node>();
   readonly #cameUp = new Map<string, number>();
   readonly #running = new Set<Promise<void>>();
   #busy = 0;
-  #usualMs = 0;
   #nextStart = 0;
   #timer: NodeJS.Timeout | undefined;
   paused = false;
@@ -67,7 +67,7 @@ export class Work {
   }
 
   get knocking(): number {
-    return this.#knocking.size;
+    return this.#knocking.size + this.#porch.size;
   }
 
   get active(): boolean {
@@ -221,10 +221,15 @@ export class Work {
     }
     if (this.#knocking.size < doorWidth || !this.nodes.hasFresh) return;
     const now = performance.now();
-    const patience = Math.max(patienceMs, this.#usualMs * patienceShare);
     for (const node of this.#knocking) {
-      if (now - node.since < patience) return;
-      node.abort?.abort(new ProvisionerError('PROVISIONER_CROWDED', `${node.identity} did not answer while others waited`));
+      if (now - node.since < patienceMs) return;
+      this.#knocking.delete(node);
+      this.#porch.add(node);
+      const [longest] = this.#porch;
+      if (this.#porch.size > porchWidth)
+        longest?.abort?.abort(
+          new ProvisionerError('PROVISIONER_CROWDED', `${longest.identity} did not answer while others waited`),
+        );
     }
   }
 
@@ -236,15 +241,14 @@ export class Work {
     try {
       const introduction = await this.#parts.enrolment.introduce(node, signal);
       node.lane = 'proven';
-      const now = performance.now();
-      this.#usualMs += (now - node.since - this.#usualMs) * latestShare;
-      this.nodes.enter(node, 'ready', now);
+      this.nodes.enter(node, 'ready', performance.now());
       this.#ready.push({ node, introduction });
     } catch (error) {
       if (node.lane === 'new') node.lane = 'doubtful';
       await this.#failed(node, error, signal);
     } finally {
       this.#knocking.delete(node);
+      this.#porch.delete(node);
       this.#pump();
     }
   }

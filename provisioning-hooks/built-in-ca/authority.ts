@@ -1,19 +1,22 @@
-// The certificate authority itself: a root, an intermediate below it that signs, and their lists of what was revoked.
+// The certificate authority itself: what it issues and revokes, and its lists.
 
-import { createPrivateKey, createPublicKey, generateKeyPair, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import {
-  type Issuer,
-  makeCertificate,
-  makeRevocationList,
-  randomSerial,
-  readCertificate,
-} from '../../plugins/wire/pki/certificate.ts';
+import { type Issuer, makeCertificate, makeRevocationList, randomSerial } from '../../plugins/wire/pki/certificate.ts';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
 import type { Approved } from '../../plugins/wire/provisioning/policy.ts';
 import { whileLocked, writeWhole } from './files.ts';
+import {
+  backdateMs,
+  hasIntermediate,
+  type Intermediate,
+  isComplete,
+  loadIntermediates,
+  loadIssuer,
+  makeIntermediate,
+  makeRoot,
+} from './issuers.ts';
 import { type Entry, Register } from './register.ts';
 
 export interface AuthorityOptions {
@@ -22,17 +25,16 @@ export interface AuthorityOptions {
   readonly name: string;
   /** Milliseconds that certificates of nodes are valid. */
   readonly validityMs: number;
+  /** How many intermediates there have to be, one after the other; a higher number makes the next. */
+  readonly generation?: number;
 }
 
-const makeKeyPair = promisify(generateKeyPair);
-const curve = 'P-256';
 const dayMs = 86_400_000;
-/** Clocks of other machines may be behind. */
-const backdateMs = 3_600_000;
-const years = { root: 20, intermediate: 10 } as const;
+/** Where certificates last longer than an intermediate has left, a new one is made only once it is this old. */
+const leastAgeMs = 365 * dayMs;
+const mostGenerations = 1_000;
 /** A list is made anew when half of its time is over. */
 const listMs = 30 * dayMs;
-const privateMode = 0o600;
 const publicMode = 0o644;
 /** Numbers of reasons (RFC 5280). */
 const reasons: Readonly<Record<string, number>> = {
@@ -44,16 +46,14 @@ const reasons: Readonly<Record<string, number>> = {
 };
 
 export class Authority {
-  /** PEM: the root, then the intermediate. */
-  readonly ca: string;
-  /** File with the lists of both. */
+  /** File with the lists of all. */
   readonly listFile: string;
   readonly #options: AuthorityOptions;
   readonly #root: Issuer;
-  readonly #intermediate: Issuer;
-  readonly #intermediatePem: string;
-  readonly #intermediateEnd: Date;
+  readonly #rootPem: string;
   readonly #register: Register;
+  #intermediates: readonly Intermediate[];
+  #rotating: Promise<void> | undefined;
   #listedAt: number;
 
   private constructor(options: AuthorityOptions) {
@@ -61,10 +61,8 @@ export class Authority {
     this.#options = options;
     this.listFile = join(folder, 'crl.pem');
     this.#root = loadIssuer(folder, 'root');
-    this.#intermediate = loadIssuer(folder, 'intermediate');
-    this.#intermediatePem = readFileSync(join(folder, 'intermediate.pem'), 'utf8');
-    this.#intermediateEnd = new Date(new X509Certificate(this.#intermediatePem).validTo);
-    this.ca = readFileSync(join(folder, 'root.pem'), 'utf8') + this.#intermediatePem;
+    this.#rootPem = readFileSync(join(folder, 'root.pem'), 'utf8');
+    this.#intermediates = loadIntermediates(folder);
     this.#register = new Register(folder);
     this.#listedAt = existsSync(this.listFile) ? statSync(this.listFile).mtimeMs : 0;
   }
@@ -74,17 +72,40 @@ export class Authority {
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
     if (!isComplete(options.folder))
       await whileLocked(options.folder, async () => {
-        if (!isComplete(options.folder)) await make(options);
+        if (isComplete(options.folder)) return;
+        chmodSync(options.folder, 0o700);
+        await makeRoot(options.folder, options.name);
+        await makeIntermediate(options.folder, options.name, 1);
       });
     const authority = new Authority(options);
+    const { generation = 1 } = options;
+    if (generation > mostGenerations)
+      throw new HookError(
+        'HOOK_CONFIG',
+        `plugin.muster.ca.generation is ${generation}; it counts intermediates, and is ${mostGenerations} at most`,
+      );
+    if (authority.#current.generation < generation) await authority.#rotate(generation);
     if (authority.#listedAt === 0) await whileLocked(options.folder, () => authority.#publish());
     return authority;
+  }
+
+  /** PEM: the root, then the intermediates that count, the one that signs last. */
+  get ca(): string {
+    return this.#rootPem + this.#intermediates.map(({ pem }) => pem).join('');
+  }
+
+  get #current(): Intermediate {
+    const current = this.#intermediates.at(-1);
+    if (!current) throw new HookError('HOOK_CONFIG', `there is no intermediate in ${this.#options.folder}`);
+    return current;
   }
 
   /** A certificate and the intermediate after it, as PEM. It is in the register before anybody has it. */
   async issue({ identity, request, names }: Approved): Promise<string> {
     const now = Date.now();
-    const notAfter = new Date(Math.min(now + this.#options.validityMs, this.#intermediateEnd.getTime()));
+    if (this.#isEnding(now)) await this.#rotate(this.#current.generation + 1);
+    const { issuer, pem, end } = this.#current;
+    const notAfter = new Date(Math.min(now + this.#options.validityMs, end.getTime()));
     if (notAfter.getTime() <= now)
       throw new HookError('HOOK_AUTHORITY', `the certificate of the authority in ${this.#options.folder} has expired`);
     const serial = randomSerial();
@@ -100,13 +121,13 @@ export class Authority {
         extendedUsages: ['clientAuth', 'serverAuth'],
         names,
       },
-      this.#intermediate,
+      issuer,
     );
     const fingerprint = new X509Certificate(certificate).fingerprint256.replaceAll(':', '');
     const time = new Date(now).toISOString();
     await this.#register.add({ event: 'issued', time, serial, identity, names, notAfter: notAfter.toISOString(), fingerprint });
     if (now - this.#listedAt > listMs / 2) await whileLocked(this.#options.folder, () => this.#publish());
-    return certificate + this.#intermediatePem;
+    return certificate + pem;
   }
 
   /** False if it is not one of this authority's. */
@@ -122,7 +143,27 @@ export class Authority {
     });
   }
 
-  /** Writes the lists of both certificates; for those who hold the lock. */
+  /** Whether certificates would have to end before their time, and a new intermediate would help. */
+  #isEnding(now: number): boolean {
+    const { begin, end } = this.#current;
+    return end.getTime() - now < this.#options.validityMs && now - begin.getTime() > leastAgeMs;
+  }
+
+  /** Has this generation sign from now on. Another process may have made it. */
+  async #rotate(generation: number): Promise<void> {
+    const { folder, name } = this.#options;
+    this.#rotating ??= whileLocked(folder, async () => {
+      for (let next = this.#current.generation + 1; next <= generation; next += 1)
+        if (!hasIntermediate(folder, next)) await makeIntermediate(folder, name, next);
+      this.#intermediates = loadIntermediates(folder);
+      this.#publish();
+    }).finally(() => {
+      this.#rotating = undefined;
+    });
+    await this.#rotating;
+  }
+
+  /** Writes the lists of all certificates; for those who hold the lock. Serials are random, so each list may name them all. */
   #publish(): void {
     const { folder } = this.#options;
     const numberFile = join(folder, 'crl.number');
@@ -133,7 +174,7 @@ export class Authority {
     const times = { number, thisUpdate: new Date(now), nextUpdate: new Date(now + listMs) };
     const revoked = revokedOf(this.#register.read(), now);
     const lists = [
-      makeRevocationList({ ...times, revoked }, this.#intermediate),
+      ...this.#intermediates.toReversed().map(({ issuer }) => makeRevocationList({ ...times, revoked }, issuer)),
       makeRevocationList({ ...times, revoked: [] }, this.#root),
     ];
     writeWhole(this.listFile, lists.join(''), publicMode);
@@ -150,65 +191,4 @@ function revokedOf(entries: readonly Entry[], now: number) {
     .filter((entry) => entry.event === 'revoked')
     .filter(({ serial }) => (ends.get(serial) ?? 0) > now)
     .map(({ serial, time, reason }) => ({ serial, at: new Date(time), reason: reasons[reason] ?? 0 }));
-}
-
-/** The certificate of the intermediate is written last. */
-function isComplete(folder: string): boolean {
-  return existsSync(join(folder, 'intermediate.pem'));
-}
-
-/** What a process that died in the middle left behind is made anew: nobody has seen it yet. */
-async function make({ folder, name }: AuthorityOptions): Promise<void> {
-  chmodSync(folder, 0o700);
-  const root = await makeIssuer(folder, 'root', `${name} Root CA`);
-  const intermediate = await makeIssuer(folder, 'intermediate', `${name} CA`);
-  const notBefore = new Date(Date.now() - backdateMs);
-  const common = { notBefore, usages: ['keyCertSign', 'cRLSign'] } as const;
-  const rootPem = makeCertificate(
-    {
-      ...common,
-      serial: randomSerial(),
-      subject: root.subject,
-      publicKey: root.publicKey,
-      notAfter: afterYears(years.root),
-      authority: { pathLength: 1 },
-    },
-    root,
-  );
-  const intermediatePem = makeCertificate(
-    {
-      ...common,
-      serial: randomSerial(),
-      subject: intermediate.subject,
-      publicKey: intermediate.publicKey,
-      notAfter: afterYears(years.intermediate),
-      authority: { pathLength: 0 },
-    },
-    root,
-  );
-  writeWhole(join(folder, 'root.pem'), rootPem, publicMode);
-  writeWhole(join(folder, 'intermediate.pem'), intermediatePem, publicMode);
-}
-
-async function makeIssuer(folder: string, file: string, commonName: string): Promise<Issuer> {
-  const { publicKey, privateKey } = await makeKeyPair('ec', { namedCurve: curve });
-  writeWhole(join(folder, `${file}.key`), privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, privateMode);
-  return { subject: { CN: commonName }, publicKey, privateKey };
-}
-
-function loadIssuer(folder: string, name: string): Issuer {
-  const keyFile = join(folder, `${name}.key`);
-  const certificate = readCertificate(readFileSync(join(folder, `${name}.pem`), 'utf8'));
-  if ((statSync(keyFile).mode & 0o077) !== 0)
-    throw new HookError('HOOK_CONFIG', `${keyFile} can be read by others; try: chmod 600 ${keyFile}`);
-  const privateKey = createPrivateKey(readFileSync(keyFile, 'utf8'));
-  if (!certificate.x509.checkPrivateKey(privateKey))
-    throw new HookError('HOOK_CONFIG', `${keyFile} is not the key of ${name}.pem; put back the one that belongs to it`);
-  return { subject: certificate.subject, publicKey: createPublicKey(privateKey), privateKey };
-}
-
-function afterYears(count: number): Date {
-  const date = new Date();
-  date.setUTCFullYear(date.getUTCFullYear() + count);
-  return date;
 }

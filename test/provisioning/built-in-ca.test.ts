@@ -1,7 +1,7 @@
 // The certificate authority that comes with Muster, looked at with openssl and with TLS.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -21,6 +21,7 @@ import { connect as connectNats } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { findNatsServer } from '../../plugins/broker/program.ts';
+import { makeCertificate, randomSerial } from '../../plugins/wire/pki/certificate.ts';
 import type { Subject } from '../../plugins/wire/pki/names.ts';
 import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost, type TestHostOptions } from '../support/hosts.ts';
@@ -414,4 +415,120 @@ test('a certificate of another authority is not withdrawn', async () => {
   const host = await hostWith(folderOf());
   const answer = await host.host.call('provisioning-hook', hook, 'hook/revoke', { serial: 'ABCD', reason: 'superseded' });
   expect(answer).toMatchObject({ revoked: false });
+});
+
+describe('a new intermediate', () => {
+  const issuerOf = (pem: string) => new X509Certificate(pem).issuer;
+  const asked = asking({ identity: 'n1.example.net', keys });
+
+  test('signs when the generation is raised; old and new certificates are good for who trusts old and new, and are revoked alike', async () => {
+    const folder = folderOf();
+    const before = await sign(await hostWith(folder), hook, asked);
+    const host = await hostWith(folder, { 'plugin.muster.ca.generation': 2 });
+    const after = await sign(host, hook, asked);
+    expect([issuerOf(before.certificate), issuerOf(after.certificate)]).toEqual(['CN=Muster CA', 'CN=Muster CA 2']);
+    expect(after.ca.match(/BEGIN CERTIFICATE/g)).toHaveLength(3);
+    expect(after.ca.startsWith(before.ca)).toBe(true);
+    for (const certificate of [before.certificate, after.certificate])
+      for (const ca of [before.ca, after.ca]) expect(verdictOf(work, { certificate, ca }, '-x509_strict')).toBe('OK');
+    const list = join(folder, 'crl.pem');
+    for (const { certificate } of [before, after]) {
+      const { serialNumber: serial } = new X509Certificate(certificate);
+      await host.host.call('provisioning-hook', hook, 'hook/revoke', { serial, reason: 'superseded' });
+      const verdict = verdictOf(work, { certificate, ca: after.ca }, '-CRLfile', list, '-crl_check_all');
+      expect(verdict).toContain('certificate revoked');
+    }
+    expect(statSync(join(folder, 'intermediate-2.key')).mode & 0o777).toBe(0o600);
+    // Another start makes no third one.
+    expect(issuerOf((await sign(await hostWith(folder, { 'plugin.muster.ca.generation': 2 }), hook, asked)).certificate)).toBe(
+      'CN=Muster CA 2',
+    );
+  });
+
+  test('is made before the old one cuts certificates short', async () => {
+    const folder = folderOf();
+    await sign(await hostWith(folder), hook, asked);
+    const pem = (name: string) => join(folder, name);
+    const [dayMs, now] = [86_400_000, Date.now()];
+    const key = createPrivateKey(readFileSync(pem('intermediate.key')));
+    const ending = makeCertificate(
+      {
+        serial: randomSerial(),
+        subject: { CN: 'Muster CA' },
+        publicKey: createPublicKey(key),
+        notBefore: new Date(now - 3_000 * dayMs),
+        notAfter: new Date(now + 100 * dayMs),
+        usages: ['keyCertSign', 'cRLSign'],
+        authority: { pathLength: 0 },
+      },
+      {
+        subject: { CN: 'Muster Root CA' },
+        publicKey: new X509Certificate(readFileSync(pem('root.pem'))).publicKey,
+        privateKey: createPrivateKey(readFileSync(pem('root.key'))),
+      },
+    );
+    writeFileSync(pem('intermediate.pem'), ending);
+    const host = await hostWith(folder);
+    const all = await Promise.all([1, 2, 3, 4].map(() => sign(host, hook, asked)));
+    for (const { certificate } of all) {
+      expect(issuerOf(certificate)).toBe('CN=Muster CA 2');
+      expect(Date.parse(new X509Certificate(certificate).validTo) - now).toBeGreaterThan(364 * dayMs);
+    }
+    expect(existsSync(pem('intermediate-3.pem'))).toBe(false);
+    const short = await hostWith(folder, { 'plugin.muster.ca.validity': '30d' });
+    expect(issuerOf((await sign(short, hook, asked)).certificate)).toBe('CN=Muster CA 2');
+  });
+
+  test('a number that is none is refused', async () => {
+    const host = await hostWith(folderOf(), { 'plugin.muster.ca.generation': 5_000 });
+    await expect(sign(host, hook, asked)).rejects.toThrow('plugin.muster.ca.generation is 5000');
+  });
+});
+
+describe('a node with an ed25519 key', () => {
+  const request = {
+    identity: 'n1.example.net',
+    csr: null,
+    ed25519_pubkey: { public_key: 'ab'.repeat(32), directory: '/etc/node', signature: 'cd'.repeat(64) },
+    inventory: '{}',
+    jwt: null,
+  };
+  const issuers = { 'plugin.security.issuer.names': 'acme', 'plugin.security.issuer.acme.public': 'ef'.repeat(32) };
+
+  test('is told where its token and seed are and whom to trust, and needs no certificate', async () => {
+    const folder = folderOf();
+    expect(await provision(await hostWith(folder, issuers), hook, request)).toEqual({
+      configuration: {
+        identity: 'n1.example.net',
+        'plugin.choria.server.provision': 'false',
+        'plugin.security.provider': 'choria',
+        'plugin.security.choria.token_file': '/etc/node/server.jwt',
+        'plugin.security.choria.seed_file': '/etc/node/server.seed',
+        'plugin.security.issuer.names': 'acme',
+        'plugin.security.issuer.acme.public': 'ef'.repeat(32),
+      },
+      server_claims: { permissions: { submission: true, streams: true } },
+    });
+    expect(existsSync(join(folder, 'root.pem'))).toBe(false);
+  });
+
+  test.each([
+    ['without issuers', {}, {}, 'set plugin.security.issuer.names'],
+    [
+      'with a key that is none',
+      { ...issuers, 'plugin.security.issuer.acme.public': 'x' },
+      {},
+      'plugin.security.issuer.acme.public is no ed25519 key',
+    ],
+    ['with a name of callers', issuers, { identity: 'bob.mcollective' }, 'a name of callers'],
+  ])('is refused %s', async (_what, config, changes, message) => {
+    const host = await hostWith(folderOf(), config);
+    await expect(provision(host, hook, { ...request, ...changes })).rejects.toThrow(message);
+  });
+
+  test('hooks around other authorities answer alike', async () => {
+    const host = await hostWith(folderOf(), issuers);
+    const [own, other] = await Promise.all([provision(host, hook, request), provision(host, 'vault', request)]);
+    expect(other).toEqual(own);
+  });
 });

@@ -1,7 +1,7 @@
 // Provisioners as processes of their own, to be stopped and killed.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { writeConfig } from './command.ts';
@@ -36,6 +36,12 @@ export class ProvisionerProcess {
   /** The highest epoch with which it led; 0 if it never did. */
   get epoch(): number {
     return Math.max(0, ...[...this.log.matchAll(/leads, with epoch (\d+)/g)].map(([, epoch]) => Number(epoch)));
+  }
+
+  /** The most memory that it had, in MiB. */
+  get peakMegabytes(): number {
+    const [, kilobytes] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8')) ?? [];
+    return Number(kilobytes) / 1_024;
   }
 
   get hasEnded(): boolean {

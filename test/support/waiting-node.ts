@@ -70,12 +70,16 @@ export class WaitingNode {
 
   /** Subscribes and announces itself. */
   async start({ announces = true } = {}): Promise<this> {
-    const subjects = [nodeSubject('provisioning', this.identity), broadcastSubject('provisioning', 'discovery')];
-    for (const subject of subjects)
-      this.#subscriptions.push(this.#nats.subscribe(subject, { callback: (_error, { data }) => void this.#hear(data) }));
+    this.listen();
     await this.#nats.flush();
     if (announces) this.announce();
     return this;
+  }
+
+  listen(): void {
+    const subjects = [nodeSubject('provisioning', this.identity), broadcastSubject('provisioning', 'discovery')];
+    for (const subject of subjects)
+      this.#subscriptions.push(this.#nats.subscribe(subject, { callback: (_error, { data }) => void this.#hear(data) }));
   }
 
   announce(event = lifecycleEvent('startup', { identity: this.identity, component, version: '0.29.4', now: new Date() })): void {

@@ -5,6 +5,7 @@ import { HookError } from './errors.ts';
 import { type Approved, createPolicy, type PolicyConfig } from './policy.ts';
 import type { ProvisionReply, ProvisionRequest, Revocation } from './reply.ts';
 import { replyWith, type SettingsConfig } from './settings.ts';
+import { createTokenAnswer } from './token-answer.ts';
 
 export interface RemoteAuthority {
   /** PEM: the certificate with what is between it and the root, and what is to be trusted. @throws HookError */
@@ -24,9 +25,12 @@ export function defineAuthorityHook(
     create: (host: Host) => {
       const config = host.config as PolicyConfig & SettingsConfig;
       const policy = createPolicy(config);
+      const tokenAnswer = createTokenAnswer(config);
       return {
         methods: {
           'hook/provision': async (request: ProvisionRequest, call: Call): Promise<ProvisionReply> => {
+            const answer = tokenAnswer(request);
+            if (answer) return answer;
             const approved = policy(request);
             try {
               return replyWith(await open(host.config).sign(approved, call.signal), request, config);

@@ -57,6 +57,12 @@ export function createPolicy(config: PolicyConfig): Policy {
   };
 }
 
+/** Whether a node may have a name at all. @throws HookError `HOOK_CONFIG` for a pattern that is none */
+export function createNamePolicy(config: PolicyConfig): (identity: string) => void {
+  const denied = patternsOf(config['plugin.muster.provisioning.deny'] ?? clientNames, 'plugin.muster.provisioning.deny');
+  return (identity) => checkName(identity, denied, identity);
+}
+
 function read(pem: string, identity: string): CertificateRequest {
   let request: CertificateRequest;
   try {

@@ -34,7 +34,8 @@ export function replyWith(
   };
 }
 
-function readSettings(file: string | undefined, values: Readonly<Record<string, string>>): Record<string, string> {
+/** Lines of the file, with its placeholders replaced. @throws HookError `HOOK_CONFIG` */
+export function readSettings(file: string | undefined, values: Readonly<Record<string, string>>): Record<string, string> {
   if (!file) return {};
   let text: string;
   try {
