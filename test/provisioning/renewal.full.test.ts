@@ -160,3 +160,13 @@ test('a node that is ended in the middle of it is enrolled after all', async () 
     await until('it serves', () => served(node) > 0, 20_000);
   }
 });
+
+test('a node that is shut down ends well, and tells it once', async () => {
+  const { network } = await start();
+  const node = network.node({ config: `${minimal}plugin.muster.provisioning.restart_delay = 10\n` }, 'renewed.test').start();
+  await network.sees('startup', node.identity);
+  const { statuscode, data } = await network.ask(node.identity, 'shutdown', { token: secret });
+  expect([statuscode, data]).toEqual([0, { message: expect.stringMatching(/^Shutting down in \ds$/) }]);
+  expect(await node.ended()).toBe(0);
+  expect(network.events.filter(({ type }) => type === 'shutdown')).toHaveLength(1);
+});
