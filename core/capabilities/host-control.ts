@@ -36,7 +36,8 @@ export function createHostControl(host: Host): Capability {
       'host/info': () => ({
         version: runtime.version,
         pid: process.pid,
-        startedAt: runtime.startedAt,
+        // Not of the process, in which a host may start anew.
+        startedAt: host.startedAt,
         configFile: config.file ?? null,
         stateFolder,
         node: process.version,

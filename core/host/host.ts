@@ -61,6 +61,7 @@ interface Announced extends AnnouncedPlugin {
 
 export class Host {
   readonly options: HostOptions;
+  readonly startedAt = Date.now();
   readonly traces: Traces;
   readonly #bundles = new Map<string, Bundle>();
   readonly #plugins = new Map<string, Plugin>();

@@ -1,7 +1,9 @@
 // All together, with processes of their own: nodes that have nothing but a token enrol through a broker that checks it, get an
 // overlay, are renewed by an operator, and move to another overlay when theirs is drained.
 
+import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -15,6 +17,7 @@ import { startHost, type TestHost } from '../support/hosts.ts';
 import { goProgram } from '../support/provisioning.ts';
 import { NodeProcess } from '../support/provisioning-network.ts';
 
+const main = join(distributionRoot(), 'core/cli/main.js');
 const network = 'plugin.choria.network.provisioning';
 const password = 'pr0v';
 const names = ['n1.test', 'n2.test', 'n3.test'];
@@ -157,19 +160,20 @@ test('drain moves the nodes of an overlay, and undrain opens it again', async ()
     code: 1,
     err: expect.stringContaining('no node was placed on an overlay c; there are a'),
   });
-  const { code, out, err } = await muster(
-    'provisioning',
-    'drain',
-    'a',
-    '--batch',
-    '2',
-    '--sleep',
-    '0',
-    '--yes',
-    '--token-file',
-    tokenFile,
-  );
-  expect({ code, out }, err).toEqual({ code: 0, out: '3 nodes moved\n' });
+  // Stopped after the first, it leaves the mark, and goes on when it is started again.
+  const always = ['--sleep', '0', '--yes', '--token-file', tokenFile, '--config', clientFile];
+  const first = spawn(process.execPath, [main, 'provisioning', 'drain', 'a', '--batch', '1', ...always, '--sleep', '600']);
+  let said = '';
+  for (const stream of [first.stdout, first.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+  await until('one has moved', async () => (await seenIn(b)).length === 1, 60_000);
+  first.kill('SIGINT');
+  const [stopped] = (await once(first, 'exit')) as [number];
+  expect(stopped, said).toBe(130);
+  const { code, out, err } = await runMuster(['provisioning', 'drain', 'a', '--batch', '2', ...always]);
+  expect({ code, out }, err).toEqual({ code: 0, out: '2 nodes moved\n' });
   await until('all are in the overlay b', async () => (await seenIn(b)).join() === names.join(), 60_000);
   expect(await seenIn(a)).toEqual([]);
   expect(await muster('provisioning', 'drain', 'a', '--mark-only')).toMatchObject({
