@@ -52,7 +52,7 @@ export class Hook {
     } catch (error) {
       signal.throwIfAborted();
       this.numbers.errors += 1;
-      const message = `the hook ${this.name} gave nothing for ${request.identity}: ${(error as Error).message}`;
+      const message = `the hook ${this.name} gave nothing: ${(error as Error).message}`;
       throw new ProvisionerError('PROVISIONER_HOOK', message, { cause: error });
     } finally {
       this.numbers.ms += performance.now() - begun;

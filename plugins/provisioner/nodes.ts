@@ -29,6 +29,8 @@ export interface Node {
   /** It announced itself while it was in work; it came up before that was awaited. */
   again: boolean;
   isUp: boolean;
+  /** It was configured, and has not shown itself in provisioning mode since then. */
+  mayComeUp: boolean;
   /** How often it was enrolled: more than once if it keeps coming back. */
   rounds: number;
   held: Held | undefined;
@@ -97,6 +99,7 @@ export class Nodes {
       eventId: '',
       again: false,
       isUp: false,
+      mayComeUp: false,
       rounds: 0,
       held: undefined,
       writing: Promise.resolve(),

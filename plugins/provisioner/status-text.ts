@@ -6,7 +6,7 @@ import type { Status } from './status.ts';
 /** In the order in which a node passes them. */
 const inWork = ['seen', 'token', 'csr', 'signed', 'configured', 'up', 'done'];
 const putOff = ['deferred', 'failed', 'refused', 'absent'];
-const maxReason = 80;
+const maxReason = 110;
 
 export function statusText(statuses: readonly Status[]): string {
   const leader = statuses.find(({ leads }) => leads);

@@ -20,11 +20,11 @@ export async function watch(
   { json, untilUp = Number.POSITIVE_INFINITY }: { readonly json: boolean; readonly untilUp?: number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
-  const { tty, color } = await host.terminal.info();
+  const { tty, color, columns: width } = await host.terminal.info();
   const up = new Set<string>();
   const enough = new AbortController();
   const ended = AbortSignal.any([signal, enough.signal]);
-  const table = !json && tty ? new LiveTable(host, color) : undefined;
+  const table = !json && tty ? new LiveTable(host, color, width) : undefined;
   await host.bus.subscribe({ connection, id: 'steps', subject: 'choria.provisioning.event.*' }, async ({ payload }) => {
     const event = readEvent(payload);
     if (!event) return;
@@ -59,12 +59,15 @@ function lineOf({ time, data: { identity, step, reason } }: StepEvent): string {
 class LiveTable {
   readonly #host: Host;
   readonly #color: boolean;
+  /** A line that is longer would be two. */
+  readonly #width: number;
   readonly #rows = new Map<string, Row>();
   readonly #counts = new Map<ToldStep, number>();
   #lines = 0;
   #changed = true;
 
-  constructor(host: Host, color: boolean) {
+  constructor(host: Host, color: boolean, width: number) {
+    this.#width = width;
     this.#host = host;
     this.#color = color;
   }
@@ -96,7 +99,8 @@ class LiveTable {
   #line({ identity, step, reason }: Row, width: number): string {
     const name = printable(identity).padEnd(width);
     const reached = columns.indexOf(step as (typeof columns)[number]);
-    if (reached === -1) return `${name}  ${this.#paint(`${step}: ${printable(reason)}`, 33)}`;
+    const room = Math.max(0, this.#width - name.length - 3);
+    if (reached === -1) return `${name}  ${this.#paint(printable(`${step}: ${reason}`).slice(0, room), 33)}`;
     const cells = columns.map((column, index) => (index <= reached ? '✓' : '·').padEnd(column.length));
     return `${name}  ${this.#paint(cells.join('  '), step === 'up' ? 32 : 0)}`;
   }

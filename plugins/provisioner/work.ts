@@ -124,8 +124,12 @@ export class Work {
     if (this.#cameUp.size > maxCameUp) this.#cameUp.delete(this.#cameUp.keys().next().value ?? '');
     const node = this.nodes.get(identity);
     if (!node) return;
-    if (node.state === 'coming' || node.state === 'absent') this.#up(node);
-    else if (node.state === 'working' && (node.step === 'configured' || node.step === 'restarted')) node.isUp = true;
+    // Anybody on the provisioning network may say that it came back; what is heard here is proved by its certificate.
+    const saidToBeBack = node.mayComeUp && ['later', 'queued', 'knocking'].includes(node.state);
+    if (node.state === 'coming' || node.state === 'absent' || saidToBeBack) {
+      this.#up(node);
+      node.abort?.abort(new Error('it is up'));
+    } else if (node.state === 'working' && (node.step === 'configured' || node.step === 'restarted')) node.isUp = true;
   }
 
   resumeWork(): void {
@@ -241,6 +245,8 @@ export class Work {
     try {
       const introduction = await this.#parts.enrolment.introduce(node, signal);
       node.lane = 'proven';
+      // So it is here, whoever said so.
+      node.mayComeUp = false;
       this.nodes.enter(node, 'ready', performance.now());
       this.#ready.push({ node, introduction });
     } catch (error) {
@@ -278,6 +284,7 @@ export class Work {
     node.verdict = undefined;
     node.reason = '';
     if (outcome.did === 'restarted') {
+      node.mayComeUp = true;
       this.nodes.enter(node, 'coming', now);
       if (settings.overlayUrls.length === 0 || node.isUp) this.#up(node);
       return;
@@ -293,7 +300,7 @@ export class Work {
 
   async #failed(node: Node, error: unknown, signal: AbortSignal): Promise<void> {
     // Whoever ended all work has cleared the list; whoever takes over reads the store.
-    if (this.nodes.get(node.identity) !== node) return;
+    if (this.nodes.get(node.identity) !== node || node.state === 'held') return;
     const reason = signal.aborted ? signal.reason : error;
     const code = codeOf(reason);
     if (code === 'PROVISIONER_LOST') {
@@ -333,6 +340,7 @@ export class Work {
   #up(node: Node): void {
     const { journal, settings } = this.#parts;
     node.step = 'up';
+    node.mayComeUp = false;
     node.failures = 0;
     node.rounds += 1;
     node.verdict = undefined;

@@ -2,7 +2,7 @@
 // vain goes back to what it has.
 
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type RenewalMark, readRenewalMark, writeRenewalMark } from '../wire/provisioning/renewal-mark.ts';
 import { readProvisioningToken } from '../wire/tokens/provisioning.ts';
@@ -24,7 +24,9 @@ export interface Life {
   readonly until: number;
 }
 
-export interface RenewalPlan extends Life {
+export interface RenewalPlan {
+  /** Of the certificate, if this node has one that it renews by itself. */
+  readonly life: Life | undefined;
   /** The part of its life after which it is renewed. */
   readonly fraction: number;
   /** From 0 to 1, of this node: so that those that were enrolled together do not come back together. */
@@ -36,16 +38,24 @@ export interface RenewalPlan extends Life {
 const checkMs = 30_000;
 const settleMs = 1_000;
 const dayMs = 86_400_000;
+const usualFraction = 0.8;
 /** Of what is left of a life, how much renewals are spread over, and how long a node waits at most before it tries again. */
 const [spread, retryPart] = [0.5, 0.25];
 
-/** When a certificate is to be renewed, in Unix milliseconds. */
-export function renewalTime({ from, until, fraction, lot, mark, timeoutMs }: RenewalPlan): number {
-  const planned = from + (until - from) * fraction;
-  const first = planned + (until - planned) * spread * lot;
-  if (mark?.state !== 'waiting') return first;
-  const waited = Math.min(timeoutMs * 2 ** Math.min(mark.attempts ?? 1, 10), dayMs, Math.max(0, until - mark.since) * retryPart);
-  return Math.max(first, mark.since + waited * (0.5 + lot / 2));
+/** When a node is to be provisioned anew, in Unix milliseconds. One that tried it in vain tries again, whatever sent it there. */
+export function renewalTime({ life, fraction, lot, mark, timeoutMs }: RenewalPlan): number {
+  const until = life?.until ?? Number.POSITIVE_INFINITY;
+  if (mark?.state === 'waiting') {
+    const waited = Math.min(
+      timeoutMs * 2 ** Math.min(mark.attempts ?? 1, 10),
+      dayMs,
+      Math.max(0, until - mark.since) * retryPart,
+    );
+    return mark.since + waited * (0.5 + lot / 2);
+  }
+  if (!life) return Number.POSITIVE_INFINITY;
+  const planned = life.from + (until - life.from) * fraction;
+  return planned + (until - planned) * spread * lot;
 }
 
 export class Renewal {
@@ -54,6 +64,7 @@ export class Renewal {
   readonly #lot = Math.random();
   readonly #restart: (reason: string) => Promise<unknown>;
   #problem = '';
+  #hasWarned = false;
 
   /** @param restart orders the restart of the node, unless its end is ordered already */
   constructor(host: Host, restart: (reason: string) => Promise<unknown>) {
@@ -83,21 +94,30 @@ export class Renewal {
 
   async #look(configFile: string): Promise<void> {
     const life = this.#life();
-    if (!life) return;
-    const fraction = Number(this.#config['plugin.muster.provisioning.renew_at']);
+    const fraction = this.#fraction();
     const timeoutMs = this.#config['plugin.muster.provisioning.renew_timeout'];
     const mark = readRenewalMark(configFile);
     const now = Date.now();
-    if (now < renewalTime({ ...life, fraction, lot: this.#lot, mark, timeoutMs })) return;
+    if (now < renewalTime({ life, fraction, lot: this.#lot, mark, timeoutMs })) return;
     const problem = await this.#tokenProblem(now);
     if (problem !== undefined) return this.#say(problem);
-    const until = new Date(life.until).toISOString();
-    const attempts = mark?.attempts ?? 0;
-    const reason = `its certificate ends at ${until}`;
-    writeRenewalMark(configFile, { version: 1, state: 'wanted', reason, since: now, attempts });
-    this.#host.log.info(`the certificate of this node ends at ${until}; it goes to be provisioned anew`);
+    const reason = mark?.reason ?? `its certificate ends at ${new Date(life?.until ?? now).toISOString()}`;
+    writeRenewalMark(configFile, { version: 1, state: 'wanted', reason, since: now, attempts: mark?.attempts ?? 0 });
+    this.#host.log.info(`this node goes to be provisioned anew: ${reason}`);
     await this.#host.events.emit('node/renewing', {});
     await this.#restart(reason);
+  }
+
+  #fraction(): number {
+    const text = this.#config['plugin.muster.provisioning.renew_at'];
+    const fraction = Number(text);
+    if (fraction > 0 && fraction <= 1) return fraction;
+    if (!this.#hasWarned)
+      this.#host.log.warn(
+        `plugin.muster.provisioning.renew_at is '${text}'; it has to be between 0 and 1, and ${usualFraction} is used`,
+      );
+    this.#hasWarned = true;
+    return usualFraction;
   }
 
   async #giveUp(configFile: string): Promise<void> {
@@ -118,7 +138,9 @@ export class Renewal {
     if (this.#config['plugin.security.provider'] !== 'file' || file === undefined || !existsSync(file)) return undefined;
     try {
       const { validFrom, validTo } = new X509Certificate(readFileSync(file));
-      return { from: Date.parse(validFrom), until: Date.parse(validTo) };
+      // Authorities date back, and one that gives little time must not have its nodes come back at once.
+      const written = Math.min(statSync(file).mtimeMs, Date.now());
+      return { from: Math.max(Date.parse(validFrom), written), until: Date.parse(validTo) };
     } catch {
       return undefined;
     }
@@ -136,7 +158,7 @@ export class Renewal {
 
   /** Once, until it changes. */
   #say(problem: string): void {
-    if (problem !== this.#problem) this.#host.log.error(`the certificate of this node is to be renewed, but ${problem}`);
+    if (problem !== this.#problem) this.#host.log.error(`this node is to be provisioned anew, but ${problem}`);
     this.#problem = problem;
   }
 }

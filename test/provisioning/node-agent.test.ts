@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readRequest } from '../../plugins/wire/pki/request.ts';
 import { newTransitKeys, sealPrivateKey, sharedSecret } from '../../plugins/wire/provisioning/key-transit.ts';
 import { verifiesHex } from '../../plugins/wire/tokens/ed25519.ts';
-import { until } from '../support/folders.ts';
+import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { rsaKeys, signFor } from '../support/provisioning.ts';
 import { type HostedNode, ProvisioningNetwork, secret } from '../support/provisioning-network.ts';
 
@@ -232,4 +232,24 @@ test('an emulated node takes its prepared key', async () => {
   const { data } = await network.ask('prepared.test', 'restart', { token: secret, splay: 1 });
   expect(data).toEqual({ message: 'Restarting in 0.01s' });
   await until('it restarts', () => node.stops.length > 0);
+});
+
+test('a plugin may find the brokers, asked until it does', async () => {
+  const { path, remove } = temporaryFolder();
+  const [asked, found] = [join(path, 'asked'), join(path, 'found')];
+  const script = `#!/bin/sh\ntouch '${asked}'\ntest -f '${found}' || { echo 'not yet' >&2; exit 1; }\nprintf '{"servers":["127.0.0.1:${network.port}"]}'\n`;
+  writeBundle(
+    path,
+    'cloud',
+    'bundle: cloud\nversion: 1.0.0\nplugins:\n  - { kind: provisioning-target, name: cloud, runner: oneshot, command: [./find.sh] }\n',
+    { 'find.sh': script },
+  );
+  const starting = network.hosted('target.test', {
+    bundles: [path],
+    config: { 'plugin.choria.middleware_hosts': undefined, 'plugin.muster.provisioning.target': 'cloud' },
+  });
+  await until('the plugin is asked', () => existsSync(asked));
+  writeFileSync(found, '');
+  expect((await starting).host.log.map(({ message }) => message).join('\n')).toMatch(/cloud: .*not yet/);
+  remove();
 });

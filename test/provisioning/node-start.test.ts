@@ -156,11 +156,15 @@ describe('a node with a configuration', () => {
   });
 
   test('leaves out the same keys if it is to be provisioned anew, and keeps what belongs to the machine', async () => {
-    put('server.conf', 'plugin.choria.server.provision = false\nidentity = kept.test\nplugin.choria.stats_port = 0\nttl = 30\n');
+    put(
+      'server.conf',
+      'plugin.choria.server.provision = false\nidentity = kept.test\nplugin.choria.stats_port = 0\nttl = 30\nplugin.muster.provisioning.plaintext = true\n',
+    );
     await token();
     writeRenewalMark(file, { version: 1, state: 'wanted', reason: 'the test asked for it', since: Date.now() });
     const { values, remarks } = await start();
     expect(values).toMatchObject({ identity: 'kept.test', ttl: 60, 'plugin.muster.provisioning.renewing': true });
+    expect(values['plugin.muster.provisioning.plaintext']).toBe(false);
     expect(remarks[0]).toContain('the test asked for it');
     writeRenewalMark(file, { version: 1, state: 'waiting', reason: 'x', since: Date.now() });
     expect(await active()).toBe(false);

@@ -9,6 +9,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { lifecycleEvent } from '../../plugins/wire/lifecycle.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
 import { ProvisioningNetwork, statusOf } from '../support/enrolling-network.ts';
 import { until } from '../support/folders.ts';
@@ -120,6 +121,30 @@ test.each([
   } finally {
     await own.stop();
   }
+});
+
+test('a node that comes back in provisioning mode is enrolled again; one of which that is only said is not', async () => {
+  const host = await network.provisioner();
+  await until('it leads', async () => (await statusOf(host)).leads);
+  let restarts = 0;
+  const back = await waiting('back.example.net', {
+    restartMs: 2_500,
+    onRestart: (node) => {
+      restarts += 1;
+      if (restarts === 1) void node.start();
+      else overlay.publish('choria.lifecycle.event.startup.server', JSON.stringify(startup('back.example.net')));
+    },
+  });
+  const slow = await waiting('slow.example.net', { restartMs: 4_000 });
+  await until('it restarts', () => slow.isRestarting);
+  await sleep(2_000);
+  slow.announce();
+  await until('both are up', async () => (await statusOf(host)).counters.up === 2, 30_000);
+  expect(back.configured).toHaveLength(2);
+  expect(slow.configured).toHaveLength(1);
+  expect((await statusOf(host)).errors.map(({ reason }) => reason)).toContainEqual(
+    expect.stringContaining('came back in provisioning mode'),
+  );
 });
 
 test('a rate is kept', async () => {
@@ -276,7 +301,7 @@ describe('a helper', () => {
     ['prints nothing', 'true', /nothing on stdout/],
     ['exits with 1', 'echo no room >&2; exit 1', /exited with 1: no room/],
     ['prints 100 MB', 'head -c 100000000 /dev/zero | tr "\\0" x', /more than|not one JSON/],
-    ['hangs', 'sleep 60', /did not end within .* s and was killed/],
+    ['hangs', 'sleep 60', /did not end within .* s and was killed|was not answered in time/],
   ];
   test.each(bad)('that %s', async (_what, script, reason) => {
     const helper = join(network.folder, 'helper.sh');
@@ -289,6 +314,10 @@ describe('a helper', () => {
     expect((await statusOf(host)).leads).toBe(true);
   });
 });
+
+function startup(identity: string) {
+  return lifecycleEvent('startup', { identity, component: 'server', now: new Date() });
+}
 
 /** As a node that is busy. */
 async function slowly(): Promise<undefined> {

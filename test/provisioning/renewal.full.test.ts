@@ -1,7 +1,7 @@
 // A node that serves and goes back into provisioning: nobody there, somebody there, and a certificate that ends.
 
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { readRequest } from '../../plugins/wire/pki/request.ts';
@@ -28,7 +28,7 @@ async function enrol(
   { fleet, network }: { fleet: Fleet; network: ProvisioningNetwork },
   node: NodeProcess,
   settings: Readonly<Record<string, string>> = {},
-  days = 30,
+  { days = 30, old = false } = {},
 ): Promise<void> {
   const { identity: name } = node;
   const { data } = await network.ask(name, 'gencsr', { token: secret, cn: name });
@@ -47,6 +47,7 @@ async function enrol(
   const signed = signFor(fleet.authority, csr, name, { days });
   const asked = { token: secret, config: JSON.stringify(config), ...signed, ssldir };
   expect(await network.ask(name, 'configure', asked)).toMatchObject({ statuscode: 0 });
+  if (old) utimesSync(join(ssldir, 'certificate.pem'), 0, 0);
   expect(await network.ask(name, 'restart', { token: secret, splay: 1 })).toMatchObject({ statuscode: 0 });
 }
 
@@ -104,7 +105,7 @@ test('a node whose certificate is near its end renews it by itself, under its na
   watcher.subscribe('choria.lifecycle.event.renewing.server', { callback: (_e, message) => void renewing.push(message.json()) });
   await watcher.flush();
   // Half an hour of a life of an hour and a half.
-  await enrol(parts, node, { 'plugin.muster.provisioning.renew_at': '0.01' }, 0.02);
+  await enrol(parts, node, { 'plugin.muster.provisioning.renew_at': '0.01' }, { days: 0.02, old: true });
   await until('it serves', () => served(node) === 1);
   const old = serial(node);
   await network.sees('startup', node.identity, 'provision_mode_server', 2);
@@ -158,4 +159,14 @@ test('a node that is ended in the middle of it is enrolled after all', async () 
     if (served(node) === 0) await enrol(parts, node);
     await until('it serves', () => served(node) > 0, 20_000);
   }
+});
+
+test('a node that is shut down ends well, and tells it once', async () => {
+  const { network } = await start();
+  const node = network.node({ config: `${minimal}plugin.muster.provisioning.restart_delay = 10\n` }, 'renewed.test').start();
+  await network.sees('startup', node.identity);
+  const { statuscode, data } = await network.ask(node.identity, 'shutdown', { token: secret });
+  expect([statuscode, data]).toEqual([0, { message: expect.stringMatching(/^Shutting down in \ds$/) }]);
+  expect(await node.ended()).toBe(0);
+  expect(network.events.filter(({ type }) => type === 'shutdown')).toHaveLength(1);
 });

@@ -1,8 +1,10 @@
 // A provisioning hook that does with a node what the first word of its name says.
 
 import { join } from 'node:path';
+import { distributionRoot } from '../../core/host/distribution.ts';
 import { writeBundle } from './folders.ts';
-import { root } from './languages.ts';
+
+const root = distributionRoot();
 
 const manifest = `bundle: crooked
 version: 1.0.0
@@ -11,8 +13,8 @@ plugins:
 `;
 
 const source = `import { generateKeyPairSync } from 'node:crypto';
-import { definePlugin } from '${root}/.build/core/sdk/typescript/index.js';
-import { crookedTarget } from '${root}/.build/test/support/crooked-ca.js';
+import { definePlugin } from '${root}/core/sdk/typescript/index.js';
+import { crookedTarget } from '${root}/test/support/crooked-ca.js';
 
 const other = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const day = 86_400_000;

@@ -127,7 +127,7 @@ export class ProvisioningNetwork {
   }
 
   /** A node in this process; its folder has no configuration either. */
-  async hosted(identity: string, { inlineAs, config = {} }: HostedOptions = {}): Promise<HostedNode> {
+  async hosted(identity: string, { inlineAs, config = {}, bundles = [] }: HostedOptions = {}): Promise<HostedNode> {
     const folder = join(this.folder, identity);
     mkdirSync(folder, { recursive: true });
     const tokenFile = join(folder, 'provisioning.jwt');
@@ -140,6 +140,7 @@ export class ProvisioningNetwork {
       services: ['server'],
       runtime: this.runtime,
       configFile,
+      bundles,
       ...(inlineAs && { inlineAs }),
       config: { ...provisioningEntries({ claims, tokenFile, configFile }), identity, ...config },
       onStopRequest: (request) => void stops.push(request),
@@ -213,6 +214,7 @@ export class ProvisioningNetwork {
 }
 
 export interface HostedOptions {
+  readonly bundles?: readonly string[];
   readonly inlineAs?: 'persistent';
   readonly config?: Readonly<Record<string, unknown>>;
 }

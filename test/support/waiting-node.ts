@@ -174,7 +174,7 @@ export class WaitingNode {
     const event = lifecycleEvent('startup', { identity: this.identity, component: 'server', version: '0.29.4', now: new Date() });
     setTimeout(() => {
       if (onRestart) onRestart(this);
-      else overlay?.publish(lifecycleSubject('startup', 'server'), JSON.stringify(event));
+      else if (overlay && !overlay.isClosed()) overlay.publish(lifecycleSubject('startup', 'server'), JSON.stringify(event));
     }, restartMs);
   }
 }

@@ -31,8 +31,8 @@ const inBrief = 'plugin.choria.server.provision';
 const keptKeys =
   /^(identity|logfile|loglevel|plugin\.choria\.(status_file_path|status_update_interval|stats_port)|plugin\.muster\..+)$/;
 
-/** What a start decides is not for a file to say. */
-const decidedKeys = /^plugin\.muster\.provisioning\.(active|available|renewing)$/;
+/** What a start decides, by the token, is not for a file to say. */
+const decidedKeys = /^plugin\.muster\.provisioning\.(active|available|renewing|plaintext|srv)$/;
 
 export default defineSettings((question) => chooseConfiguration(question, new Date()));
 
