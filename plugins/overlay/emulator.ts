@@ -29,6 +29,8 @@ const atOnce = 24;
 const enrollingAtOnce = 400;
 /** Longest wait for another node to be connected. */
 const arrivalMs = 60_000;
+/** Thousands connect from this one machine; who waits for its turn there is not to begin anew. */
+const connectTimeout = '60s';
 const tellEveryMs = 1_000;
 
 export default definePlugin({
@@ -161,6 +163,7 @@ function describeNode(
     shared: { ...shared, 'plugin.choria.middleware_hosts': brokers.join(',') },
     config: {
       identity,
+      'plugin.choria.network.connect_timeout': connectTimeout,
       'plugin.yaml': join(folder, 'facts.json'),
       classesfile: join(folder, 'classes.txt'),
       rpcauthorization: hasMishaps(mishaps),

@@ -49,7 +49,8 @@ export class Enrolments {
     const { id, folder, config, services, bundles, stateFolder } = node;
     const configFile = join(folder, 'server.conf');
     for (const left of [configFile, join(folder, 'ssl')]) rmSync(left, { recursive: true, force: true });
-    const own = { identity: config.identity, 'plugin.yaml': config['plugin.yaml'], classesfile: config.classesfile };
+    const kept = ['identity', 'plugin.yaml', 'classesfile', 'plugin.choria.network.connect_timeout'];
+    const own = Object.fromEntries(kept.map((key) => [key, config[key]]));
     await this.#host.control.startHost(
       {
         id,
