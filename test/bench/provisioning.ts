@@ -26,12 +26,23 @@ export async function run(args: readonly string[]): Promise<void> {
   const cell = await EnrollingCell.start();
   try {
     const bare = await measureFloor(cell, nodes);
-    const ours = await measureOurs(cell, 'built-in-ca', nodes);
+    const light = await measureOurs(cell, 'light', nodes, lightNodes);
+    const whole = await measureOurs(cell, 'whole', nodes, wholeNodes);
     const few = Math.min(nodes, oneshotNodes);
-    const shell = await measureOurs(cell, 'openssl-ca', few);
+    layOut(join(cell.folder, 'authority/nodes'), join(cell.folder, 'openssl-ca'));
+    const shell = await measureOurs(cell, 'shell', few, wholeNodes, [
+      'plugin.provisioner.hook = openssl-ca',
+      `plugin.muster.openssl_ca.folder = ${join(cell.folder, 'openssl-ca')}`,
+    ]);
     report('provisioning', `${nodes} nodes in ${processes} processes, one broker, Node ${process.version}`, [
-      ...rowsOf(nodes, ours, bare),
-      { what: `${few} nodes, openssl-ca (a shell script for each)`, median: perMinute(few, shell.seconds), unit: 'nodes/min' },
+      { what: `${nodes} bare connections, signatures, messages (floor)`, median: bare, unit: 's' },
+      ...rowsOf(`${nodes} nodes of little more than messages, built-in CA`, nodes, light, bare),
+      ...rowsOf(`${nodes} whole nodes on the same two cores, built-in CA`, nodes, whole, bare),
+      {
+        what: `${few} whole nodes, openssl-ca: a shell script for each`,
+        median: perMinute(few, shell.seconds),
+        unit: 'nodes/min',
+      },
     ]);
   } finally {
     await cell.stop();
@@ -44,20 +55,12 @@ interface Measured {
   readonly steps: ReadonlyMap<string, readonly number[]>;
 }
 
-function rowsOf(nodes: number, { seconds, steps: taken }: Measured, bare: number): Row[] {
+function rowsOf(what: string, nodes: number, { seconds, steps: taken }: Measured, bare: number): Row[] {
   const rate = perMinute(nodes, seconds);
-  const split = [...taken].map(([step, ms]) => ({ what: `  to ${step}, from the step before`, median: median(ms), unit: 'ms' }));
+  const bound = { bound: `≥ ${wantedPerMinute.toLocaleString('en')}`, met: rate >= wantedPerMinute };
   return [
-    { what: `${nodes} nodes, bare (floor)`, median: bare, unit: 's' },
-    { what: `${nodes} nodes, built-in CA`, median: seconds, unit: 's', ratio: seconds / bare },
-    {
-      what: `${nodes} nodes, built-in CA`,
-      median: rate,
-      unit: 'nodes/min',
-      bound: `≥ ${wantedPerMinute.toLocaleString('en')}`,
-      met: rate >= wantedPerMinute,
-    },
-    ...split,
+    { what, median: rate, unit: 'nodes/min', ratio: seconds / bare, ...bound },
+    ...[...taken].map(([step, ms]) => ({ what: `  to ${step}, from the step before`, median: median(ms), unit: 'ms' })),
   ];
 }
 
@@ -65,10 +68,35 @@ function perMinute(nodes: number, seconds: number): number {
   return (nodes / seconds) * 60;
 }
 
+type Nodes = (cell: EnrollingCell, nodes: number, prefix: string) => ChildProcess[];
+
+const wholeNodes: Nodes = (cell, nodes, prefix) => [cell.emulate(nodes, Math.min(processes, nodes), prefix)];
+
+const lightNodes: Nodes = (cell, nodes) => {
+  const { secrets, files, folder } = cell;
+  const program = fileURLToPath(new URL('./waiting-nodes.js', import.meta.url));
+  const shown = [secrets.nodePassword, join(folder, 'provisioning.jwt'), files.cert, files.key, files.ca];
+  return spread(cell, program, shown, nodes);
+};
+
+/** So many nodes over a few processes of a program. */
+function spread({ ports }: EnrollingCell, program: string, args: readonly string[], nodes: number): ChildProcess[] {
+  const share = Math.ceil(nodes / processes);
+  const servers = [ports.provisioning, ports.fleet].map((port) => `nats://127.0.0.1:${port}`);
+  return Array.from({ length: processes }, (_, index) => {
+    const own = [String(index * share), String(Math.min(share, nodes - index * share))];
+    return spawn(process.execPath, [program, ...servers, ...args, ...own], { stdio: ['ignore', 'ignore', 'inherit'] });
+  });
+}
+
 /** A provisioner and its nodes, until the last of them is up. */
-async function measureOurs(cell: EnrollingCell, hook: string, nodes: number): Promise<Measured> {
-  const ca = join(cell.folder, 'openssl-ca');
-  if (hook === 'openssl-ca') layOut(join(cell.folder, 'authority/nodes'), ca);
+async function measureOurs(
+  cell: EnrollingCell,
+  name: string,
+  nodes: number,
+  startNodes: Nodes,
+  lines: readonly string[] = [],
+): Promise<Measured> {
   const taken = new Map<string, number[]>(steps.map((step) => [step, []]));
   const up = new Set<string>();
   let wake: () => void = () => undefined;
@@ -83,15 +111,14 @@ async function measureOurs(cell: EnrollingCell, hook: string, nodes: number): Pr
       if (up.size === nodes) wake();
     },
   });
-  const lines = [`plugin.provisioner.hook = ${hook}`, `plugin.muster.openssl_ca.folder = ${ca}`];
-  const provisioner = cell.provisioner(`provisioner-${hook}`, lines);
-  const emulator = cell.emulate(nodes, Math.min(processes, nodes), `${hook}-`);
+  const provisioner = cell.provisioner(`provisioner-${name}`, lines);
+  const started = startNodes(cell, nodes, `${name}-`);
   try {
     await all;
     return { seconds: (performance.now() - watched.begun()) / 1000, steps: taken };
   } finally {
     await watched.close();
-    await cell.end(emulator, provisioner);
+    await cell.end(...started, provisioner);
   }
 }
 
@@ -103,19 +130,14 @@ function layOut(authority: string, folder: string): void {
 }
 
 async function measureFloor(cell: EnrollingCell, nodes: number): Promise<number> {
-  const { ports, secrets, files } = cell;
+  const { secrets, files } = cell;
   const { provisioning, fleet, close } = await cell.connections();
   const program = fileURLToPath(new URL('./floor/provisioning.mjs', import.meta.url));
-  const share = Math.ceil(nodes / processes);
-  const servers = [ports.provisioning, ports.fleet].map((port) => `nats://127.0.0.1:${port}`);
-  const shown = [secrets.nodePassword, files.cert, files.key, files.ca];
+  const shown = [secrets.nodePassword, files.cert, files.key, files.ca, String(replyBytes)];
   let children: ChildProcess[] = [];
   try {
     const seconds = enrolBare(provisioning, fleet, nodes, files.key);
-    children = Array.from({ length: processes }, (_, index) => {
-      const own = [String(index * share), String(Math.min(share, nodes - index * share)), String(replyBytes)];
-      return spawn(process.execPath, [program, ...servers, ...shown, ...own], { stdio: ['ignore', 'ignore', 'inherit'] });
-    });
+    children = spread(cell, program, shown, nodes);
     return await seconds;
   } finally {
     await close();

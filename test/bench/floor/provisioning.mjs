@@ -5,7 +5,7 @@ import { createHash, createPrivateKey, sign, X509Certificate } from 'node:crypto
 import { readFileSync } from 'node:fs';
 import { connect } from 'nats';
 
-const [before, after, password, certFile, keyFile, caFile, first, count, replyBytes] = process.argv.slice(2);
+const [before, after, password, certFile, keyFile, caFile, replyBytes, first, count] = process.argv.slice(2);
 const [key, pem] = [createPrivateKey(readFileSync(keyFile)), readFileSync(certFile)];
 const reply = Buffer.alloc(Number(replyBytes), 'x');
 const options = { timeout: 60_000, reconnect: false };
