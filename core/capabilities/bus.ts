@@ -368,6 +368,8 @@ class Connection {
       reconnectJitter: reconnectJitterMs,
       reconnectJitterTLS: reconnectJitterMs,
       ignoreAuthErrorAbort: true,
+      // A stack for each request, in case it fails, costs more than the rest of the request.
+      noAsyncTraces: true,
     };
   }
 }

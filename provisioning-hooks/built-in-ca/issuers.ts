@@ -5,7 +5,13 @@ import { createPrivateKey, createPublicKey, generateKeyPair, X509Certificate } f
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Issuer, makeCertificate, randomSerial, readCertificate } from '../../plugins/wire/pki/certificate.ts';
+import {
+  type Issuer,
+  keyIdentifierOf,
+  makeCertificate,
+  randomSerial,
+  readCertificate,
+} from '../../plugins/wire/pki/certificate.ts';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
 import { writeWhole } from './files.ts';
 
@@ -104,7 +110,8 @@ export function loadIssuer(folder: string, name: string): Issuer {
   const privateKey = createPrivateKey(readFileSync(keyFile, 'utf8'));
   if (!certificate.x509.checkPrivateKey(privateKey))
     throw new HookError('HOOK_CONFIG', `${keyFile} is not the key of ${name}.pem; put back the one that belongs to it`);
-  return { subject: certificate.subject, publicKey: createPublicKey(privateKey), privateKey };
+  const publicKey = createPublicKey(privateKey);
+  return { subject: certificate.subject, publicKey, privateKey, keyIdentifier: keyIdentifierOf(publicKey) };
 }
 
 function afterYears(count: number): Date {

@@ -22,6 +22,8 @@ export interface Issuer {
   readonly subject: Subject;
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
+  /** `keyIdentifierOf` its key, for one that signs often. */
+  readonly keyIdentifier?: Buffer;
 }
 
 export interface CertificatePlan {
@@ -52,6 +54,7 @@ export function randomSerial(): string {
 /** A certificate as PEM. */
 export function makeCertificate(plan: CertificatePlan, issuer: Issuer): string {
   const algorithm = signatureAlgorithm(issuer.privateKey);
+  const keyInfo = keyInfoOf(plan.publicKey);
   const body = der.sequence(
     der.tagged(0, der.integer(version3)),
     der.integer(Buffer.from(plan.serial, 'hex')),
@@ -59,13 +62,13 @@ export function makeCertificate(plan: CertificatePlan, issuer: Issuer): string {
     encodeSubject(issuer.subject),
     der.sequence(der.time(plan.notBefore), der.time(plan.notAfter)),
     encodeSubject(plan.subject),
-    der.decode(plan.publicKey.export({ type: 'spki', format: 'der' })),
-    der.tagged(extensionsTag, der.sequence(...extensionsOf(plan, issuer))),
+    keyInfo,
+    der.tagged(extensionsTag, der.sequence(...extensionsOf(plan, keyInfo, issuer))),
   );
   return signed('CERTIFICATE', body, issuer);
 }
 
-function extensionsOf(plan: CertificatePlan, issuer: Issuer): der.Node[] {
+function extensionsOf(plan: CertificatePlan, keyInfo: der.Node, issuer: Issuer): der.Node[] {
   const { authority, extendedUsages = [], names = [] } = plan;
   const constraints = authority ? [der.boolean(true), der.integer(authority.pathLength)] : [];
   return [
@@ -74,7 +77,7 @@ function extensionsOf(plan: CertificatePlan, issuer: Issuer): der.Node[] {
     ...(extendedUsages.length > 0
       ? [extension(oids.extendedKeyUsage, der.sequence(...extendedUsages.map((usage) => der.oid(oids[usage]))))]
       : []),
-    extension(oids.subjectKeyIdentifier, der.octets(keyIdentifier(plan.publicKey))),
+    extension(oids.subjectKeyIdentifier, der.octets(identifierIn(keyInfo))),
     authorityKey(issuer),
     ...(names.length > 0 ? [extension(oids.subjectAltName, encodeAlternativeNames(names))] : []),
   ];
@@ -174,14 +177,23 @@ function flagsOf(bytes: Buffer): number[] {
   );
 }
 
-function authorityKey({ publicKey }: Issuer): der.Node {
-  return extension(oids.authorityKeyIdentifier, der.sequence(der.implicit(0, keyIdentifier(publicKey))));
+function authorityKey({ publicKey, keyIdentifier = keyIdentifierOf(publicKey) }: Issuer): der.Node {
+  return extension(oids.authorityKeyIdentifier, der.sequence(der.implicit(0, keyIdentifier)));
 }
 
 /** SHA-1 of the key's bits, which is how everybody makes this identifier; nothing depends on its strength. */
-function keyIdentifier(publicKey: KeyObject): Buffer {
-  const [, bits] = der.partsOf(der.decode(publicKey.export({ type: 'spki', format: 'der' })));
-  return createHash('sha1').update(der.bitsOf(bits)).digest();
+export function keyIdentifierOf(publicKey: KeyObject): Buffer {
+  return identifierIn(keyInfoOf(publicKey));
+}
+
+function keyInfoOf(publicKey: KeyObject): der.Node {
+  return der.decode(publicKey.export({ type: 'spki', format: 'der' }));
+}
+
+function identifierIn(keyInfo: der.Node): Buffer {
+  return createHash('sha1')
+    .update(der.bitsOf(der.partsOf(keyInfo)[1]))
+    .digest();
 }
 
 function signed(label: string, body: der.Node, { privateKey }: Issuer): string {
