@@ -12,7 +12,8 @@ import type { CertificateRequest } from '../wire/pki/request.ts';
 import type { ProvisionReply, ProvisionRequest } from '../wire/provisioning/reply.ts';
 import { sameVersion } from '../wire/rpm-version.ts';
 import { readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
-import { type ProvisioningClaims, verifyProvisioningToken } from '../wire/tokens/provisioning.ts';
+import { KeptTokens } from '../wire/tokens/kept.ts';
+import type { ProvisioningClaims } from '../wire/tokens/provisioning.ts';
 import { checkCertificate, checkConfiguration, checkNonce, checkRequest, fingerprint, readGiven } from './checks.ts';
 import type { Settings } from './config.ts';
 import { codeOf, ProvisionerError } from './errors.ts';
@@ -61,6 +62,7 @@ export interface EnrolmentParts {
 export class Enrolment {
   readonly #parts: EnrolmentParts;
   #verifying: VerificationKey | undefined;
+  readonly #tokens = new KeptTokens();
   readonly #trust = new TrustCheck();
   #toldLong = false;
 
@@ -78,9 +80,10 @@ export class Enrolment {
     }
     const reply = await this.#ask<NodeTokenReply>(node, 'jwt', {}, validateToken, signal);
     this.#verifying ??= readVerificationKey(settings.verifyKey ?? '');
+    const key = this.#verifying;
     let claims: ProvisioningClaims;
     try {
-      claims = await verifyProvisioningToken(reply.jwt, this.#verifying);
+      claims = await this.#tokens.verify(reply.jwt, () => key);
     } catch (error) {
       throw new ProvisionerError(
         'PROVISIONER_REFUSED',

@@ -1,9 +1,10 @@
-// Whether a provisioning token was signed by somebody who may. A fleet shares few tokens, so what was found is kept for as long as it holds.
+// Whether a provisioning token was signed by somebody who may.
 
 import { publicFromHex } from '../../wire/tokens/ed25519.ts';
 import { TokenError } from '../../wire/tokens/errors.ts';
 import { ed25519Verification, readVerificationKey, type VerificationKey } from '../../wire/tokens/jwt.ts';
-import { readProvisioningToken, verifyProvisioningToken } from '../../wire/tokens/provisioning.ts';
+import { KeptTokens } from '../../wire/tokens/kept.ts';
+import { readProvisioningToken } from '../../wire/tokens/provisioning.ts';
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -14,7 +15,6 @@ export interface TrustedKeys {
   readonly issuers: ReadonlyMap<string, VerificationKey>;
 }
 
-const maxKept = 1_000;
 const signerKey = 'plugin.choria.network.provisioning.signer_cert';
 
 /** @returns undefined if nobody is trusted. @throws TokenError for a key that can't be read */
@@ -34,8 +34,7 @@ export function readTrustedKeys(config: Config): TrustedKeys | undefined {
 
 export class TokenCheck {
   readonly #keys: TrustedKeys;
-  /** Tokens that were good, with the time at which they no longer are. */
-  readonly #good = new Map<string, number>();
+  readonly #kept = new KeptTokens();
 
   constructor(keys: TrustedKeys) {
     this.#keys = keys;
@@ -43,12 +42,7 @@ export class TokenCheck {
 
   /** @returns when it expires, in seconds since 1970. @throws TokenError that says what is wrong with it */
   async check(text: string, now = new Date()): Promise<number> {
-    const token = text.trim();
-    const known = this.#good.get(token);
-    if (known !== undefined && known * 1000 > now.getTime()) return known;
-    const { exp = Number.POSITIVE_INFINITY } = await verifyProvisioningToken(token, await this.#keyFor(token), now);
-    if (this.#good.size >= maxKept) this.#good.clear();
-    this.#good.set(token, exp);
+    const { exp = Number.POSITIVE_INFINITY } = await this.#kept.verify(text, () => this.#keyFor(text.trim()), now);
     return exp;
   }
 
