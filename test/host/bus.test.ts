@@ -78,7 +78,13 @@ test('a connection that is opened to other servers takes along what was subscrib
 });
 
 test('a subscription that was taken along ends when the plugin ends it', async () => {
+  const said: string[] = [];
+  wires[1]?.subscribe('words', { callback: (_error, message) => void said.push(message.string()) });
+  await wires[1]?.flush();
   await call('ignore');
+  // What comes over the same connection afterwards says that the server knows of the end.
+  await call('say', { text: 'ignoring' });
+  await until('the server has heard it', () => said.includes('ignoring'));
   const { inMessages } = await heard();
   wires[1]?.publish('words', 'to nobody');
   await wires[1]?.flush();
