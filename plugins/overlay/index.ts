@@ -66,8 +66,6 @@ class Overlay {
     await this.#say(`Starting the broker on port ${port} …`);
     await processes.startBroker(plan, ['broker', 'registry']);
     await processes.awaitBroker([port, provisioning]);
-    await this.#say('Starting the provisioner …');
-    await processes.startProvisioner(plan);
     await this.#enrol(processes, plan);
     await processes.awaitAnswers(plan);
     await this.#say('The overlay is up, and every node answers.\n');
@@ -80,8 +78,10 @@ class Overlay {
   /** The nodes know nothing but their names and a token; how they get the rest is shown as it happens. */
   async #enrol(processes: Processes, plan: EnrollingPlan): Promise<void> {
     const names = plan.nodes.map(({ identity }) => identity);
-    await this.#say(`Starting ${names.length} empty nodes, which enrol themselves: ${names.join(', ')}\n`);
+    await this.#say(`Starting a provisioner and ${names.length} empty nodes, which enrol themselves: ${names.join(', ')}\n`);
+    // First of all, so that it misses nothing.
     const watching = processes.showUntilEnrolled(plan);
+    await processes.startProvisioner(plan);
     await processes.startNodes(plan);
     const exitCode = await watching;
     if (exitCode !== 0)

@@ -2,7 +2,7 @@
 
 import { relative } from 'node:path';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import type { OverlayPlan } from './prepare.ts';
+import type { EnrollingPlan, OverlayPlan } from './prepare.ts';
 import type { Processes } from './processes.ts';
 
 interface Act {
@@ -60,7 +60,7 @@ async function perform(
 }
 
 /** What to try next; each line can be pasted into another terminal as it is. */
-export function invitation({ clientConfig, bundles, nodes, folder }: OverlayPlan, root: string): string {
+export function invitation({ clientConfig, provisionerConfig, bundles, nodes, folder }: EnrollingPlan, root: string): string {
   const muster = quote(`${root.replace(/\/\.build$/, '')}/core/cli/muster.mjs`);
   const config = `--config ${quote(clientConfig)}`;
   const [first] = nodes;
@@ -73,6 +73,7 @@ export function invitation({ clientConfig, bundles, nodes, folder }: OverlayPlan
     `  ${muster} inventory ${first?.identity} ${config}`,
     `  ${muster} find -F 'cpus>4' ${config}`,
     `  ${muster} find --dm registry -v ${config}`,
+    `  ${muster} provisioning status --config ${quote(provisionerConfig)}`,
     `  ${muster} plugin list --config ${quote(first?.configFile ?? '')}`,
     '',
     'Write an agent, drop it into the folder that every node watches, and call it a second later:',
