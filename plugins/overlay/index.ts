@@ -81,6 +81,7 @@ class Overlay {
     await this.#say(`Starting a provisioner and ${names.length} empty nodes, which enrol themselves: ${names.join(', ')}\n`);
     // First of all, so that it misses nothing.
     const watching = processes.showUntilEnrolled(plan);
+    watching.catch(() => undefined);
     await processes.startProvisioner(plan);
     await processes.startNodes(plan);
     const exitCode = await watching;
