@@ -98,18 +98,30 @@ export type BytePaths = Readonly<
 /** What a received value is, or undefined if it is no message at all. */
 export function classify(value: unknown): 'request' | 'notification' | 'response' | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const message = value as { id?: unknown; method?: unknown; params?: unknown; error?: unknown };
+  const message = value as { id?: unknown; method?: unknown; params?: unknown; error?: unknown; _meta?: unknown };
   if (typeof message.method === 'string') {
     if (
       message.params !== undefined &&
       (typeof message.params !== 'object' || message.params === null || Array.isArray(message.params))
     )
       return undefined;
+    if (!isMeta(message._meta ?? {})) return undefined;
     if (message.id === undefined) return 'notification';
     return typeof message.id === 'number' || typeof message.id === 'string' ? 'request' : undefined;
   }
   if (message.id === undefined) return undefined;
   return 'result' in message || isErrorBody(message.error) ? 'response' : undefined;
+}
+
+function isMeta(value: unknown): value is Meta {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const { deadlineMs, trace, depth, plugin } = value as Record<keyof Meta, unknown>;
+  return (
+    (deadlineMs === undefined || typeof deadlineMs === 'number') &&
+    (trace === undefined || typeof trace === 'string') &&
+    (depth === undefined || typeof depth === 'number') &&
+    (plugin === undefined || typeof plugin === 'string')
+  );
 }
 
 function isErrorBody(value: unknown): value is ErrorBody {

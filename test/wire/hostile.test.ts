@@ -44,6 +44,31 @@ describe('a plugin', () => {
   );
 });
 
+describe('a request of a plugin', () => {
+  test.each(['5', '[1]', '{"depth":{"toString":1}}', '{"deadlineMs":"soon"}', '{"trace":{}}', '{"plugin":7}'])(
+    'with %s beside its params is no request, and the next one is heard',
+    async (meta) => {
+      const [input, output] = [new PassThrough(), new PassThrough()];
+      output.resume();
+      const [heard, violations]: [string[], string[]] = [[], []];
+      const peer = new Peer({
+        carrier: new PipeCarrier({ input, output }),
+        onRequest: (method) => {
+          heard.push(method);
+          return {};
+        },
+        onViolation: (what) => void violations.push(what),
+      });
+      input.write(
+        `{"jsonrpc":"2.0","id":1,"method":"bad","params":{},"_meta":${meta}}\n{"jsonrpc":"2.0","id":2,"method":"next","params":{}}\n`,
+      );
+      await until('the next line is heard', () => heard.includes('next'));
+      peer.close(new Error('enough'));
+      expect([heard, violations.length]).toEqual([['next'], 1]);
+    },
+  );
+});
+
 describe('a federated message', () => {
   test.each(['{"toString":1}', '"constructor"', '"toString"', '["choria:transport:1"]', 'null'])(
     'whose protocol is %s is of no known version',
