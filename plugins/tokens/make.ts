@@ -61,10 +61,19 @@ function claimsOf(options: MakeOptions, secret: string): ProvisioningClaims {
 
 async function secretOf(host: Host, given: string | undefined): Promise<string> {
   if (given !== undefined && given !== '') return given;
-  const { interactive } = await host.terminal.info();
-  const asked = interactive ? await host.terminal.prompt('Secret of the token: ', { secret: true }) : '';
-  if (asked === '') throw new TokenError('TOKEN_CLAIMS', 'a provisioning token needs a secret; name it with --token');
-  return asked;
+  const secret = await askedSecret(host);
+  if (secret === '')
+    throw new TokenError('TOKEN_CLAIMS', 'a provisioning token needs a secret; name it with --token, or pipe it in');
+  return secret;
+}
+
+/** Of a person, or the first line of what is piped in; empty if there is neither. */
+async function askedSecret(host: Host): Promise<string> {
+  const { interactive, piped } = await host.terminal.info();
+  if (interactive) return host.terminal.prompt('Secret of the token: ', { secret: true });
+  if (!piped) return '';
+  const [line = ''] = (await host.terminal.read({ limitBytes: 4_096 })).split(/\r?\n/);
+  return line;
 }
 
 function extensionsOf({ extensions, plaintext, target }: MakeOptions): Record<string, unknown> | null {

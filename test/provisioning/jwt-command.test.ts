@@ -1,8 +1,11 @@
 // `muster jwt`: keys, tokens, and what a token says.
 
+import { execFile } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { distributionRoot } from '../../core/host/distribution.ts';
 import { readVerificationKey } from '../../plugins/wire/tokens/jwt.ts';
 import { verifyProvisioningToken } from '../../plugins/wire/tokens/provisioning.ts';
 import { runMuster } from '../support/command.ts';
@@ -28,6 +31,14 @@ test('keys are 64 hex digits and nothing else, for their owner alone, and are no
   }
   expect(await jwt('keys', at('seed'), at('public'))).toMatchObject({ code: 1, err: expect.stringContaining('--force') });
   expect(readFileSync(at('seed'), 'utf8')).toBe(seed);
+});
+
+test('a secret may be piped in, so that no list of processes shows it', async () => {
+  const main = join(distributionRoot(), 'core/cli/main.js');
+  const command = `printf 'piped\\nmore' | '${process.execPath}' '${main}' jwt provisioning '${at('piped.jwt')}' '${at('seed')}' --urls b1.test:4222`;
+  await promisify(execFile)('sh', ['-c', command]);
+  const claims = await verifyProvisioningToken(readFileSync(at('piped.jwt'), 'utf8'), readVerificationKey(at('public')));
+  expect(claims.cht).toBe('piped');
 });
 
 test('a token has every claim that a flag gives, and tells no secret unless it is asked', async () => {
