@@ -78,6 +78,8 @@ export class Fleet {
     await until(
       'the broker is healthy',
       async () => ((await broker.host.call('service', 'broker', 'service/status', {})) as { healthy: boolean }).healthy,
+      // One that joins a cluster with streams is not before it has a leader again.
+      40_000,
     );
   }
 
