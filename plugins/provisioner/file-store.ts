@@ -1,7 +1,8 @@
 // The records of nodes in a journal, for brokers without JetStream: one JSON line a change, written anew when it has grown.
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWhole } from '../wire/whole-file.ts';
 import { type Held, type NodeRecord, readRecord, type Store } from './store.ts';
 
 /** Lines beyond the records that are there. */
@@ -55,7 +56,7 @@ export class FileStore implements Store {
   nextEpoch(): Promise<number> {
     const control = this.#readControl();
     const epoch = Math.max(Date.now(), control.epoch + 1);
-    writeWhole(this.#control, JSON.stringify({ ...control, epoch }));
+    writeWhole(this.#control, JSON.stringify({ ...control, epoch }), 0o600);
     return Promise.resolve(epoch);
   }
 
@@ -64,7 +65,7 @@ export class FileStore implements Store {
   }
 
   setPaused(paused: boolean): Promise<void> {
-    writeWhole(this.#control, JSON.stringify({ ...this.#readControl(), paused }));
+    writeWhole(this.#control, JSON.stringify({ ...this.#readControl(), paused }), 0o600);
     return Promise.resolve();
   }
 
@@ -78,7 +79,7 @@ export class FileStore implements Store {
     if (this.#file !== undefined) closeSync(this.#file);
     const oldest = Date.now() - keepMs;
     for (const [identity, { record }] of this.#records) if (record.at < oldest) this.#records.delete(identity);
-    writeWhole(this.#journal, [...this.#records.values()].map(({ record }) => `${JSON.stringify(record)}\n`).join(''));
+    writeWhole(this.#journal, [...this.#records.values()].map(({ record }) => `${JSON.stringify(record)}\n`).join(''), 0o600);
     this.#lines = this.#records.size;
     this.#file = openSync(this.#journal, 'a', 0o600);
   }
@@ -91,16 +92,4 @@ export class FileStore implements Store {
       return { epoch: 0, paused: false };
     }
   }
-}
-
-function writeWhole(path: string, text: string): void {
-  const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', 0o600);
-  try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
 }

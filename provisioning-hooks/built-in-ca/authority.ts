@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Issuer, makeCertificate, makeRevocationList, randomSerial } from '../../plugins/wire/pki/certificate.ts';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
 import type { Approved } from '../../plugins/wire/provisioning/policy.ts';
-import { whileLocked, writeWhole } from './files.ts';
+import { writeWhole } from '../../plugins/wire/whole-file.ts';
 import {
   backdateMs,
   hasIntermediate,
@@ -17,6 +17,7 @@ import {
   makeIntermediate,
   makeRoot,
 } from './issuers.ts';
+import { whileLocked } from './lock.ts';
 import { type Entry, Register } from './register.ts';
 
 export interface AuthorityOptions {

@@ -13,7 +13,7 @@ import {
   readCertificate,
 } from '../../plugins/wire/pki/certificate.ts';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
-import { writeWhole } from './files.ts';
+import { writeWhole } from '../../plugins/wire/whole-file.ts';
 
 export interface Intermediate {
   /** From 1 on. */

@@ -2,7 +2,7 @@
 
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { whileLocked } from './files.ts';
+import { whileLocked } from './lock.ts';
 
 export interface IssuedEntry {
   readonly event: 'issued';

@@ -1,10 +1,11 @@
 // Placements in a file that is only added to, a line each: the last one of a node counts. Lines that are added at once are
 // made durable at once.
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Placement, placementKey, readKept } from '../../plugins/wire/provisioning/overlay-placements.ts';
+import { writeWhole } from '../../plugins/wire/whole-file.ts';
 import type { Ledger } from './ledger.ts';
 
 export class FileStore {
@@ -26,7 +27,7 @@ export class FileStore {
     const current = [...ledger.all()];
     // Written anew where it ends in half a line, or has more old lines than others.
     if (lines.length === 0 || lines.at(-1) !== '' || lines.length > 2 * current.length + 1)
-      writeWhole(path, current.map(lineOf).join(''));
+      writeWhole(path, current.map(lineOf).join(''), 0o600);
     return new FileStore(path);
   }
 
@@ -69,16 +70,4 @@ const lineOf = (placement: Placement): string => `${JSON.stringify(placement)}\n
 /** Undefined for a line that is none, such as the half that a sudden end left. */
 function readLine(line: string): ReturnType<typeof readKept> {
   return line === '' ? undefined : readKept(placementKey('any'), Buffer.from(line));
-}
-
-function writeWhole(path: string, text: string): void {
-  const temporary = `${path}.new`;
-  const descriptor = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(temporary, path);
 }

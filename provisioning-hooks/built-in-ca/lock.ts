@@ -1,38 +1,12 @@
-// Files that are whole or not there, also when the machine loses power in the middle, and a lock that processes share.
+// A lock that processes share.
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { HookError } from '../../plugins/wire/provisioning/errors.ts';
 
 /** Whoever holds the lock says that it is alive this often; who said nothing for `stale` is taken for dead. */
 const lockMs = { update: 1_000, stale: 4_000 } as const;
 const retryMs = { least: 5, most: 50, total: 9_000 } as const;
-
-/** Writes beside the file and moves it into place. */
-export function writeWhole(file: string, text: string, mode: number): void {
-  const beside = join(dirname(file), `.${basename(file)}.${process.pid}.new`);
-  rmSync(beside, { force: true });
-  const descriptor = openSync(beside, 'wx', mode);
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(beside, file);
-  syncFolder(dirname(file));
-}
-
-/** A new name in a folder is safe only when the folder is. */
-export function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
 
 /** Runs something while no other process does. @throws HookError `HOOK_AUTHORITY` if the folder stays locked, or the lock was lost */
 export async function whileLocked<T>(folder: string, work: () => T | Promise<T>): Promise<T> {
