@@ -82,6 +82,7 @@ class Overlay {
     // First of all, so that it misses nothing.
     const watching = processes.showUntilEnrolled(plan);
     watching.catch(() => undefined);
+    await Promise.race([processes.awaitWatch(plan.folder), watching]);
     await processes.startProvisioner(plan);
     await processes.startNodes(plan);
     const exitCode = await watching;

@@ -1,6 +1,7 @@
 // The processes of an overlay: broker, nodes, and commands that look at them.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { awaitListener } from './ports.ts';
@@ -46,6 +47,7 @@ export class Processes {
 
   /** Shows how the nodes are enrolled until all are up. @throws PluginError if that takes too long */
   async showUntilEnrolled({ nodes, provisionerConfig, folder }: EnrollingPlan): Promise<number> {
+    rmSync(readyFile(folder), { force: true });
     const late = new AbortController();
     const deadline = sleep(upMs, undefined, { signal: late.signal }).then(() => {
       throw new PluginError(
@@ -55,11 +57,18 @@ export class Processes {
     });
     deadline.catch(() => undefined);
     try {
-      const args = ['provisioning', 'watch', '--until-up', String(nodes.length), '--config', provisionerConfig];
+      const flags = ['--until-up', String(nodes.length), '--ready-file', readyFile(folder)];
+      const args = ['provisioning', 'watch', ...flags, '--config', provisionerConfig];
       return await Promise.race([this.show(args), deadline]);
     } finally {
       late.abort();
     }
+  }
+
+  /** Waits until that misses nothing. */
+  async awaitWatch(folder: string): Promise<void> {
+    const deadline = AbortSignal.any([this.#signal, AbortSignal.timeout(upMs)]);
+    while (!existsSync(readyFile(folder))) await sleep(pollMs, undefined, { signal: deadline });
   }
 
   /** @param onLine told of every line on stderr, for nodes that log there */
@@ -174,6 +183,10 @@ export class Processes {
       ),
     );
   }
+}
+
+function readyFile(folder: string): string {
+  return join(folder, 'watching');
 }
 
 /** The last line of a log that tells of an error, as far as it can be read. */

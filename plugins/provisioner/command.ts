@@ -10,7 +10,12 @@ import { watch } from './watch.ts';
 
 interface Params {
   readonly command: readonly string[];
-  readonly options: { readonly json?: boolean; readonly timeout?: number; readonly untilUp?: number };
+  readonly options: {
+    readonly json?: boolean;
+    readonly timeout?: number;
+    readonly untilUp?: number;
+    readonly readyFile?: string;
+  };
 }
 
 export default definePlugin({
@@ -22,7 +27,8 @@ export default definePlugin({
         const config = host.config as unknown as ProvisionerConfig;
         await connectCommand(host, config, readSettings(config));
         const name = command.at(-1);
-        if (name === 'watch') await watch(host, { json: options.json === true, untilUp: options.untilUp }, call.signal);
+        if (name === 'watch')
+          await watch(host, { json: options.json === true, untilUp: options.untilUp, readyFile: options.readyFile }, call.signal);
         else await ask(host, name as Question, options, call.signal);
         return { exitCode: 0 };
       },

@@ -1,5 +1,6 @@
 // Nodes as they are enrolled: a live table on a terminal, a line for each step elsewhere.
 
+import { writeFileSync } from 'node:fs';
 import { type Host, printable } from '../../core/sdk/typescript/index.ts';
 import type { StepEvent, ToldStep } from './journal.ts';
 import { connection } from './node-rpc.ts';
@@ -14,10 +15,17 @@ interface Row {
   reason: string;
 }
 
+export interface WatchOptions {
+  readonly json: boolean;
+  readonly untilUp?: number | undefined;
+  /** Made when nothing is missed any more. */
+  readonly readyFile?: string | undefined;
+}
+
 /** Until the signal says so, or so many nodes are up. */
 export async function watch(
   host: Host,
-  { json, untilUp = Number.POSITIVE_INFINITY }: { readonly json: boolean; readonly untilUp?: number | undefined },
+  { json, untilUp = Number.POSITIVE_INFINITY, readyFile }: WatchOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { tty, color, columns: width } = await host.terminal.info();
@@ -33,6 +41,7 @@ export async function watch(
     if (event.data.step === 'up') up.add(event.data.identity);
     if (up.size >= untilUp) enough.abort();
   });
+  if (readyFile !== undefined) writeFileSync(readyFile, '');
   if (table) await table.draw();
   const timer = table && setInterval(() => void table.draw(), drawMs);
   await new Promise<void>((resolve) => {
