@@ -88,14 +88,14 @@ export class LoginService {
   /** @param settings of the JSON file, made when the folder is known */
   static async start(settings: (folder: string) => object, options: TestHostOptions = {}): Promise<LoginService> {
     const { path: folder, remove } = temporaryFolder();
-    const bundle = writeBundle(folder, 'login-test', manifest, { 'index.mjs': server(distributionRoot()) });
+    writeBundle(folder, 'login-test', manifest, { 'index.mjs': server(distributionRoot()) });
     const config = join(folder, 'aaa.json');
     try {
       writeFileSync(config, JSON.stringify(settings(folder)));
       const port = await freePort();
       const test = await startHost({
         distribution: true,
-        bundles: [bundle],
+        bundles: [folder],
         services: ['login-test'],
         ...options,
         config: { 'plugin.aaa.config': config, 'login.test.port': port, ...options.config },

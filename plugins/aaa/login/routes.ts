@@ -24,6 +24,8 @@ export interface LoginParts {
   /** Names, in their order. */
   readonly authenticators: readonly string[];
   readonly site: string;
+  /** How long a login may be refreshed; a Go duration. */
+  readonly maxSession?: string | undefined;
   /** The connection to the brokers, where there is one: instances share there which codes were used. */
   readonly connection?: string | undefined;
   readonly isAllowed?: (address: string) => boolean;
@@ -73,8 +75,8 @@ export function loginRoutes(parts: LoginParts): Route[] {
   ];
 }
 
-function toolsOf({ host, file, authenticators, site, connection, isAllowed = () => true, now = Date.now }: LoginParts) {
-  const settings: Settings = readLoginSettings(file, authenticators);
+function toolsOf({ host, file, authenticators, site, maxSession, connection, isAllowed = () => true, now = Date.now }: LoginParts) {
+  const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
   const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection);
   return {

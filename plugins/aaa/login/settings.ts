@@ -4,7 +4,7 @@ import { type IssuingSettings, validate as validateIssuing } from '#schemas/must
 import { type LoginSettings, validate } from '#schemas/muster/aaa/v1/login_settings';
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { goDurationSeconds } from '../../wire/aaa/go-duration.ts';
-import { readSection } from '../../wire/aaa/section.ts';
+import { readSection } from '../../wire/aaa/settings.ts';
 import type { LimitSettings } from './limits.ts';
 import type { SecondFactorSettings } from './second-factor.ts';
 
@@ -25,12 +25,12 @@ export interface Settings {
 /** What Choria makes of a duration of zero. */
 const zeroSeconds = 3_600;
 
-/** @throws AaaError `AAA_SETTINGS` */
-export function readLoginSettings(file: string, authenticators: readonly string[]): Settings {
+/** @param maxSession how long tokens are refreshed after a login. @throws AaaError `AAA_SETTINGS`, AaaSettingsError */
+export function readLoginSettings(file: string, authenticators: readonly string[], maxSession = '12h'): Settings {
   const login = loginSection(file);
   const { second_factor: factor, failures_by_user: byUser = 10, failures_by_address: byAddress = 100 } = login;
   return {
-    maxSessionSeconds: duration(`${file}: login.max_session`, login.max_session ?? '12h'),
+    maxSessionSeconds: duration(`${file}: max_session`, maxSession),
     limits: {
       failuresByUser: byUser,
       failuresByAddress: byAddress,

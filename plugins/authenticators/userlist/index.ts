@@ -7,7 +7,7 @@ import { type UserListSettings, validate } from '#schemas/muster/aaa/v1/userlist
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { goDurationSeconds } from '../../wire/aaa/go-duration.ts';
 import { isPasswordHash, passwordFits } from '../../wire/aaa/passwords.ts';
-import { readSection } from '../../wire/aaa/section.ts';
+import { readSection } from '../../wire/aaa/settings.ts';
 import type { UserEntry } from '../../wire/aaa/users.ts';
 import { preparePolicies } from '../policies.ts';
 import { type LoggedIn, loggedIn, type Outcome, refused } from '../user.ts';
