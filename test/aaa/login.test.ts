@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyClientToken } from '../../plugins/wire/tokens/client.ts';
-import { ed25519Verification } from '../../plugins/wire/tokens/jwt.ts';
 import { keyFromSeed, publicFromHex, publicHex } from '../../plugins/wire/tokens/ed25519.ts';
+import { ed25519Verification } from '../../plugins/wire/tokens/jwt.ts';
 import { until } from '../support/folders.ts';
 import { LoginKey, LoginService, loginBody } from '../support/login-service.ts';
 

@@ -4,8 +4,8 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import { chainIssuer, type Issuer } from '../../wire/tokens/chain.ts';
-import { type Claims, ed25519Verification, readSigningKey, type SigningKey, verifyToken } from '../../wire/tokens/jwt.ts';
 import { TokenError } from '../../wire/tokens/errors.ts';
+import { type Claims, ed25519Verification, readSigningKey, type SigningKey, verifyToken } from '../../wire/tokens/jwt.ts';
 
 export class SigningKeys {
   readonly #keys: readonly KeptFile<SigningKey>[];

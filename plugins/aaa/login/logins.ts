@@ -39,7 +39,9 @@ export interface LoginTools {
   readonly now: () => number;
 }
 
-type Verdict = { readonly authenticator: string; readonly user: User } | { readonly authenticator: string; readonly reason: string };
+type Verdict =
+  | { readonly authenticator: string; readonly user: User }
+  | { readonly authenticator: string; readonly reason: string };
 
 export class Logins {
   readonly #tools: LoginTools;
@@ -88,7 +90,10 @@ export class Logins {
   }
 
   /** A new token for who has a good one. @param check throws or tells why not, and says who it is */
-  async refresh(check: () => Promise<Verdict & { readonly publicKey: string; readonly authTime: number }>, address: string): Promise<Answer> {
+  async refresh(
+    check: () => Promise<Verdict & { readonly publicKey: string; readonly authTime: number }>,
+    address: string,
+  ): Promise<Answer> {
     const started = performance.now();
     const { host, now, issuers, isAllowed } = this.#tools;
     const early = isAllowed(address) ? this.#limits.admit(address, now()) : 'its address is none of allowed_clients';
@@ -113,8 +118,15 @@ export class Logins {
     let { credential, code } = attempt;
     try {
       if (attempt.takesCodeFromCredential)
-        ({ password: credential, code } = code === undefined ? secondFactor.split(username, credential) : { password: credential, code });
-      const params = { username, credential, publicKey: proof.publicKey.toLowerCase(), address, timestamp: Number(proof.timestamp) };
+        ({ password: credential, code } =
+          code === undefined ? secondFactor.split(username, credential) : { password: credential, code });
+      const params = {
+        username,
+        credential,
+        publicKey: proof.publicKey.toLowerCase(),
+        address,
+        timestamp: Number(proof.timestamp),
+      };
       for (const authenticator of methods) {
         const outcome = await authenticators.login(authenticator, params, { signal });
         if (!outcome.ok) {

@@ -1,8 +1,8 @@
 // The calls of the HTTP interface for logins: Choria's, and those of Muster.
 
-import { type MethodLogin, validate as isMethodLogin } from '#schemas/muster/aaa/v1/login';
-import { type RefreshRequest, validate as isRefresh } from '#schemas/muster/aaa/v1/refresh';
-import { type LoginRequest, validate as isLogin } from '#schemas/choria/aaa/v1/login';
+import { validate as isLogin, type LoginRequest } from '#schemas/choria/aaa/v1/login';
+import { validate as isMethodLogin, type MethodLogin } from '#schemas/muster/aaa/v1/login';
+import { validate as isRefresh, type RefreshRequest } from '#schemas/muster/aaa/v1/refresh';
 import type { Host } from '../../../core/sdk/typescript/index.ts';
 import { type ClientClaims, readClientToken } from '../../wire/tokens/client.ts';
 import type { Answer, Call, Route } from '../route.ts';
@@ -46,7 +46,8 @@ export async function loginProblems(parts: LoginParts): Promise<string[]> {
 
 /** @throws AaaError `AAA_SETTINGS` */
 export function loginRoutes(parts: LoginParts): Route[] {
-  if (parts.authenticators.length === 0) return [{ method: 'POST', path: '/choria/v1/login', handle: async () => notConfigured() }];
+  if (parts.authenticators.length === 0)
+    return [{ method: 'POST', path: '/choria/v1/login', handle: async () => notConfigured() }];
   const tools = toolsOf(parts);
   const { authenticators, issuers, secondFactor } = tools;
   const logins = new Logins(tools);
@@ -75,7 +76,16 @@ export function loginRoutes(parts: LoginParts): Route[] {
   ];
 }
 
-function toolsOf({ host, file, authenticators, site, maxSession, connection, isAllowed = () => true, now = Date.now }: LoginParts) {
+function toolsOf({
+  host,
+  file,
+  authenticators,
+  site,
+  maxSession,
+  connection,
+  isAllowed = () => true,
+  now = Date.now,
+}: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
   const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection);

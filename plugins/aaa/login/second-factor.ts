@@ -2,11 +2,11 @@
 
 import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import {
+  type SecondFactor as Entry,
   openFactor,
   readFactorKey,
   readSecondFactors,
   recoveryHash,
-  type SecondFactor as Entry,
   type SecondFactors,
 } from '../../wire/aaa/second-factors.ts';
 import { isRecoveryCode, stepOfCode } from '../../wire/aaa/totp.ts';

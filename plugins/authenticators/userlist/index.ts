@@ -2,8 +2,8 @@
 
 import { createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { definePlugin, type Host } from '../../../core/sdk/typescript/index.ts';
 import { type UserListSettings, validate } from '#schemas/muster/aaa/v1/userlist';
+import { definePlugin, type Host } from '../../../core/sdk/typescript/index.ts';
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { goDurationSeconds } from '../../wire/aaa/go-duration.ts';
 import { isPasswordHash, passwordFits } from '../../wire/aaa/passwords.ts';

@@ -20,11 +20,17 @@ export class UserList {
   #loaded: readonly UserEntry[] | undefined;
   #problem: string | undefined;
 
-  constructor({ users, file }: { readonly users: unknown; readonly file: string | undefined }, where: string, events: ListEvents) {
+  constructor(
+    { users, file }: { readonly users: unknown; readonly file: string | undefined },
+    where: string,
+    events: ListEvents,
+  ) {
     this.#events = events;
     this.#inline = checkUsers(users, where);
     this.#file =
-      file === undefined ? undefined : new KeptFile(file, (text) => this.#together(readUsers(text, file), `${where} and ${file}`));
+      file === undefined
+        ? undefined
+        : new KeptFile(file, (text) => this.#together(readUsers(text, file), `${where} and ${file}`));
   }
 
   /** By name. While the file can not be used, those that it held before. */
@@ -50,7 +56,8 @@ export class UserList {
       this.#problem = undefined;
       return users;
     } catch (error) {
-      const message = error instanceof AaaError ? error.message : `${this.#file.path} can not be read: ${(error as Error).message}`;
+      const message =
+        error instanceof AaaError ? error.message : `${this.#file.path} can not be read: ${(error as Error).message}`;
       if (message !== this.#problem) this.#events.onProblem(message);
       this.#problem = message;
       return this.#loaded ?? this.#inline;

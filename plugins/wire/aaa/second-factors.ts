@@ -71,7 +71,9 @@ export function openFactor(caller: string, { secret }: Pick<SecondFactor, 'secre
 }
 
 export function recoveryHash(caller: string, code: string, key: Buffer): string {
-  return createHmac('sha256', key).update(`${caller}\0${code.toLowerCase().replaceAll('-', '')}`).digest('hex');
+  return createHmac('sha256', key)
+    .update(`${caller}\0${code.toLowerCase().replaceAll('-', '')}`)
+    .digest('hex');
 }
 
 function problem(message: string): AaaError {
