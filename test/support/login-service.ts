@@ -14,7 +14,7 @@ config:
   keys:
     login.test.port: { type: integer, description: Port }
     login.test.now: { type: path, description: File with a time }
-    plugin.aaa.config: { type: path, description: The JSON file of the AAA service }
+  uses: [plugin.aaa.config]
 plugins:
   - kind: service
     name: login-test

@@ -83,7 +83,9 @@ async function changePassword(host: Host, { users: file }: Places, name: string,
 async function secondFactor(host: Host, places: Places, name: string, options: Options): Promise<void> {
   const { secondFactors: file, secondFactorKey: keyFile } = places;
   if (file === undefined || keyFile === undefined)
-    throw problem('second factors need login.second_factor with file and key in the JSON file of the AAA service; name it by --config');
+    throw problem(
+      'second factors need login.second_factor with file and key in the JSON file of the AAA service; name it by --config',
+    );
   const caller = options.caller ?? `up=${name}`;
   if (options.caller === undefined) known(usersIn(places.users), places.users, name);
   if (options.remove) {
