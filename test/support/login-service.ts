@@ -13,6 +13,7 @@ version: 1.0.0
 config:
   keys:
     login.test.port: { type: integer, description: Port }
+    login.test.broker: { type: string, description: URL of a broker }
     login.test.now: { type: path, description: File with a time }
   uses: [plugin.aaa.config]
 plugins:
@@ -36,7 +37,9 @@ export default definePlugin({ kind: 'service', version: '1.0.0', create: (host) 
       const file = host.config['plugin.aaa.config'];
       const { authenticator, site = 'default' } = JSON.parse(readFileSync(file, 'utf8'));
       const clock = host.config['login.test.now'];
-      const parts = { host, file, site, authenticators: [authenticator ?? []].flat(), ...(clock && { now: () => Number(readFileSync(clock, 'utf8')) }) };
+      const broker = host.config['login.test.broker'];
+      if (broker) await host.bus.open({ connection: 'login', servers: [broker] });
+      const parts = { host, ...(broker && { connection: 'login' }), file, site, authenticators: [authenticator ?? []].flat(), ...(clock && { now: () => Number(readFileSync(clock, 'utf8')) }) };
       const problems = await loginProblems(parts);
       if (problems.length > 0) throw new Error(problems.join('; '));
       const routes = loginRoutes(parts);
@@ -85,8 +88,15 @@ export class LoginService {
     [this.folder, this.url, this.test, this.#remove] = [folder, url, test, remove];
   }
 
-  /** @param settings of the JSON file, made when the folder is known */
-  static async start(settings: (folder: string) => object, options: TestHostOptions = {}): Promise<LoginService> {
+  /**
+   * @param settings of the JSON file, made when the folder is known
+   * @param more of the configuration, made then as well
+   */
+  static async start(
+    settings: (folder: string) => object,
+    options: TestHostOptions = {},
+    more: (folder: string) => Readonly<Record<string, unknown>> = () => ({}),
+  ): Promise<LoginService> {
     const { path: folder, remove } = temporaryFolder();
     writeBundle(folder, 'login-test', manifest, { 'index.mjs': server(distributionRoot()) });
     const config = join(folder, 'aaa.json');
@@ -98,7 +108,7 @@ export class LoginService {
         bundles: [folder],
         services: ['login-test'],
         ...options,
-        config: { 'plugin.aaa.config': config, 'login.test.port': port, ...options.config },
+        config: { 'plugin.aaa.config': config, 'login.test.port': port, ...options.config, ...more(folder) },
       });
       return new LoginService(folder, `http://127.0.0.1:${port}`, test, remove);
     } catch (error) {
@@ -127,8 +137,12 @@ export class LoginService {
   }
 
   /** As Choria's clients log in. */
-  login(username: string, password: string, { key = new LoginKey(), address = '127.0.0.1' } = {}): Promise<Answer> {
-    return this.post('/choria/v1/login', loginBody(username, password, key), address);
+  login(
+    username: string,
+    password: string,
+    { key = new LoginKey(), address = '127.0.0.1', now = Date.now() } = {},
+  ): Promise<Answer> {
+    return this.post('/choria/v1/login', loginBody(username, password, key, now), address);
   }
 
   /** What the log says, all of it. */
