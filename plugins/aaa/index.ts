@@ -7,7 +7,7 @@ import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { type ConnectConfig, connect, connection } from './connect.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
-import { openLogins } from './logins.ts';
+import { openLogins, problemsOfLogins } from './logins.ts';
 import { serveSignerAgent } from './sign/agent.ts';
 import { type OpenSigner, openSigner } from './sign/open.ts';
 import { signRoute } from './sign/route.ts';
@@ -61,7 +61,11 @@ class AaaServiceRun {
     if (this.#usesBrokers && settings.basicjwt_signer?.revocations !== false)
       this.#revocations = await followRevocations(host, connection, { replicas: this.#config['plugin.muster.aaa.replicas'] });
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
-    const problems = [...(await findProblems(host, file, settings)), ...((await this.#signer?.problems()) ?? [])];
+    const problems = [
+      ...(await findProblems(host, file, settings)),
+      ...(await problemsOfLogins(this.#loginParts(file, settings))),
+      ...((await this.#signer?.problems()) ?? []),
+    ];
     if (problems.length > 0) throw new AaaSettingsError(problems);
     await this.#listen(file, settings);
     await this.#serveAgent(identity, settings);
@@ -98,6 +102,11 @@ class AaaServiceRun {
     return openSigner({ host: this.#host, settings, libdirs, revocations: this.#revocations });
   }
 
+  #loginParts(file: string, settings: AaaService): Parameters<typeof openLogins>[0] {
+    const brokers = this.#usesBrokers ? connection : undefined;
+    return { host: this.#host, file, settings, revocations: this.#revocations, connection: brokers };
+  }
+
   async #listen(file: string, settings: AaaService): Promise<void> {
     const { port = 0, listen: address, allowed_clients: allowed, max_connections = mostConnections } = settings;
     if (port === 0) return;
@@ -106,10 +115,7 @@ class AaaServiceRun {
     const tls = tlsFiles(settings);
     const listener = new HttpListener({
       port,
-      routes: [
-        ...(await openLogins({ host: this.#host, file, settings, revocations: this.#revocations })),
-        signRoute(this.#signer && ((call) => this.#sign(call))),
-      ],
+      routes: [...(await openLogins(this.#loginParts(file, settings))), signRoute(this.#signer && ((call) => this.#sign(call)))],
       mostConnections: max_connections,
       onTrouble: (message) => log.warn(message),
       ...(address !== undefined && { address }),

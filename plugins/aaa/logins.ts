@@ -3,6 +3,7 @@
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, listOf } from '../wire/aaa/settings.ts';
 import type { Revocations } from '../wire/tokens/revocations.ts';
+import { type LoginParts as AllParts, loginProblems, loginRoutes } from './login/routes.ts';
 import type { Route } from './route.ts';
 
 export interface LoginParts {
@@ -11,10 +12,30 @@ export interface LoginParts {
   readonly file: string;
   readonly settings: AaaService;
   readonly revocations: Revocations;
+  /** Name of the connection to the brokers, where there is one. */
+  readonly connection: string | undefined;
 }
 
-export async function openLogins({ settings }: LoginParts): Promise<readonly Route[]> {
-  if (listOf(settings.authenticator).length > 0) return [];
-  const answer = { status: 501, body: 'No authenticator configured' };
-  return [{ method: 'POST', path: '/choria/v1/login', handle: async () => answer }];
+export async function openLogins(parts: LoginParts): Promise<readonly Route[]> {
+  return loginRoutes(partsOf(parts));
+}
+
+/** Everything that is wrong with the settings of logins, none if all is well. */
+export async function problemsOfLogins(parts: LoginParts): Promise<readonly string[]> {
+  return listOf(parts.settings.authenticator).length === 0 ? [] : loginProblems(partsOf(parts));
+}
+
+function partsOf({ host, file, settings, revocations, connection }: LoginParts): AllParts {
+  return {
+    host,
+    file,
+    authenticators: listOf(settings.authenticator),
+    site: settings.site ?? 'default',
+    maxSession: settings.max_session,
+    connection,
+    revoked: (claims) => {
+      const reason = revocations.revoked(claims);
+      return reason === undefined ? undefined : `the token is revoked${reason === '' ? '' : `: ${reason}`}`;
+    },
+  };
 }

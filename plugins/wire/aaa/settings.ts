@@ -35,7 +35,7 @@ const ownElsewhere: Readonly<Record<string, string>> = {
 const known: ReadonlySet<string> = new Set([
   ...['site', 'authenticator', 'auditors', 'authorizer', 'signer', 'port', 'monitor_port', 'listen', 'monitor_listen'],
   ...['tls_certificate', 'tls_key', 'tls_ca', 'tls_client_ca', 'disable_tls', 'allowed_clients', 'max_ttl', 'max_connections'],
-  ...['max_session', 'basicjwt_signer'],
+  ...['max_session', 'basicjwt_signer', 'login'],
 ]);
 const knownOfSigner: ReadonlySet<string> = new Set([
   ...['signing_certificate', 'max_validity', 'choria_service', 'allow_bearer_tokens', 'signing_seed', 'signing_token'],
