@@ -3,7 +3,7 @@
 /** The answer to one request, or why there is none. */
 export type Input =
   | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly error: string; readonly reason: string };
+  | { readonly ok: false; readonly error: 'bad_data' | 'too_large'; readonly reason: string };
 
 const maxDepth = 64;
 const maxBytes = 512 * 1024;
