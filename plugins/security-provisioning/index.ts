@@ -5,11 +5,11 @@ import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/
 import { WireError } from '../wire/errors.ts';
 import type { Filter } from '../wire/filter.ts';
 import { machineIdentity } from '../wire/identity.ts';
+import { digestOf, withHop } from '../wire/message-parts.ts';
 import { decodePayload } from '../wire/rpc.ts';
 import { trimmed } from '../wire/tokens/jwt.ts';
 import { readProvisioningToken } from '../wire/tokens/provisioning.ts';
 import {
-  digestOf,
   type Federation,
   readRequest,
   readSecureRequest,
@@ -18,7 +18,6 @@ import {
   secureReplyText,
   secureRequestText,
   transportBytes,
-  withHop,
 } from '../wire/v1/messages.ts';
 
 /** What Choria writes in place of a signature and of a certificate. */

@@ -4,10 +4,11 @@ import { type KeyObject, sign, verify } from 'node:crypto';
 import { definePlugin, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
 import type { Filter } from '../wire/filter.ts';
+import { digestOf, withHop } from '../wire/message-parts.ts';
+import { Tally } from '../wire/message-tally.ts';
 import { decodePayload } from '../wire/rpc.ts';
 import { callerName } from '../wire/subjects.ts';
 import {
-  digestOf,
   type Federation,
   readRequest,
   readSecureReply,
@@ -17,11 +18,9 @@ import {
   secureReplyText,
   secureRequestText,
   transportBytes,
-  withHop,
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
 import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
-import { Tally } from './tally.ts';
 
 const unsigned = 'insecure';
 const signerAgent = 'aaa_signer';
@@ -64,7 +63,7 @@ export default definePlugin({
   version: '1.0.0',
   create: (host) => {
     const config = host.config as SecurityConfig;
-    const tally = new Tally();
+    const tally = new Tally(1);
     let trust: TrustStore | undefined;
     const signing = new Map<Role, Signer>();
 

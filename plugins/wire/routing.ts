@@ -2,7 +2,7 @@
 // which is what is signed, is passed on as it came.
 
 import { WireError } from './errors.ts';
-import { maxMessageBytes } from './v1/messages.ts';
+import { maxMessageBytes } from './message-parts.ts';
 
 /** What the versions call the same headers. */
 const namesByProtocol = {

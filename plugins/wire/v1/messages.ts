@@ -1,14 +1,23 @@
 // Choria protocol v1: requests and replies, their secure forms, and the transport around them. Text to typed values and
 // back; signing and trust are not decided here.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { type ReplyV1, validate as validateReply } from '#schemas/choria/protocol/v1/reply';
 import { type RequestV1, validate as validateRequest } from '#schemas/choria/protocol/v1/request';
 import { type SecureReplyV1, validate as validateSecureReply } from '#schemas/choria/protocol/v1/secure_reply';
 import { type SecureRequestV1, validate as validateSecureRequest } from '#schemas/choria/protocol/v1/secure_request';
 import { type TransportV1, validate as validateTransport } from '#schemas/choria/protocol/v1/transport';
 import { WireError } from '../errors.ts';
-import { type Filter, maxFilterCharacters, weighFilter } from '../filter.ts';
+import type { Filter } from '../filter.ts';
+import {
+  checkWeight,
+  decodeBase64,
+  equalText,
+  hashOf,
+  parseJson,
+  parseTransport,
+  schemaError,
+  versionError,
+} from '../message-parts.ts';
 import { readTraceparent } from '../trace.ts';
 
 export const protocols = {
@@ -18,9 +27,6 @@ export const protocols = {
   secureReply: 'choria:secure:reply:1',
   transport: 'choria:transport:1',
 } as const;
-
-/** Largest message that is looked at; brokers refuse more than 1 MiB by default. */
-export const maxMessageBytes = 4 * 1024 * 1024;
 
 export interface Federation {
   readonly req: string;
@@ -88,17 +94,12 @@ export function requestText(fields: RequestFields): string {
 
 /** @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA` */
 export function readRequest(text: string): RequestFields {
-  const value = parse(text, 'request');
+  const value = parseJson(text, 'request');
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
   const { requestid, senderid, callerid, collective, agent, ttl, time } = value.envelope;
   const { traceparent } = value.envelope as { traceparent?: unknown };
   const filter = value.envelope.filter as unknown as Filter;
-  const weight = weighFilter(filter);
-  if (weight > maxFilterCharacters)
-    throw new WireError(
-      'WIRE_TOO_LARGE',
-      `the filter of the request has ${weight} characters, at most ${maxFilterCharacters} are looked at`,
-    );
+  checkWeight(filter);
   return {
     id: requestid,
     sender: senderid,
@@ -120,7 +121,7 @@ export function secureRequestText(message: string, signature: string, pubcert: s
 
 /** @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA` */
 export function readSecureRequest(text: string): SecureRequestV1 {
-  const value = parse(text, 'secure request');
+  const value = parseJson(text, 'secure request');
   if (!validateSecureRequest(value)) throw schemaError('secure request', validateSecureRequest.errors);
   return value;
 }
@@ -135,11 +136,11 @@ export function secureReplyText({ id, sender, agent, time, body }: ReplyFields):
 
 /** Reads a reply and verifies its hash. @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA`, `WIRE_HASH` */
 export function readSecureReply(text: string): ReplyFields {
-  const secure = parse(text, 'secure reply');
+  const secure = parseJson(text, 'secure reply');
   if (!validateSecureReply(secure)) throw schemaError('secure reply', validateSecureReply.errors);
   if (!equalText(secure.hash, hashOf(secure.message)))
     throw new WireError('WIRE_HASH', 'the hash does not belong to the reply; it was altered on its way');
-  const value = parse(secure.message, 'reply');
+  const value = parseJson(secure.message, 'reply');
   if (!validateReply(value)) throw schemaError('reply', validateReply.errors);
   const { requestid, senderid, agent, time } = value.envelope;
   return { id: requestid, sender: senderid, agent, time, body: value.message };
@@ -163,20 +164,13 @@ export function transportBytes(data: string, headers: TransportHeaders): Uint8Ar
 
 /** @throws WireError for bytes that are no transport of this version */
 export function readTransport(payload: Uint8Array): { data: string; headers: TransportHeaders } {
-  if (payload.length > maxMessageBytes)
-    throw new WireError('WIRE_TOO_LARGE', `the message has ${payload.length} bytes, at most ${maxMessageBytes} are read`);
-  const value = parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8'), 'transport');
-  const protocol = typeof value === 'object' && value !== null && 'protocol' in value ? value.protocol : undefined;
-  if (protocol !== protocols.transport)
-    throw new WireError(
-      'WIRE_VERSION',
-      `the transport is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}; this node reads ${protocols.transport}`,
-    );
+  const { value, protocol } = parseTransport(payload);
+  if (protocol !== protocols.transport) throw versionError(protocol, protocols.transport);
   if (!validateTransport(value)) throw schemaError('transport', validateTransport.errors);
   const { headers } = value as TransportV1;
   const { federation } = headers;
   return {
-    data: decodeBase64(value.data),
+    data: decodeBase64(value.data, 'data of the transport').toString('utf8'),
     headers: {
       replyTo: headers['reply-to'] ?? '',
       sender: headers.mc_sender ?? '',
@@ -191,54 +185,4 @@ export function readTransport(payload: Uint8Array): { data: string; headers: Tra
       }),
     },
   };
-}
-
-/** The hops with the one that is added by whoever publishes. */
-export function withHop(
-  seenBy: readonly (readonly string[])[],
-  server: string,
-  identity: string,
-): readonly (readonly string[])[] {
-  return [...seenBy, [server, identity, server]];
-}
-
-/** Lower-case hex SHA-256 over text that was signed; names these very bytes. */
-export function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('base64');
-}
-
-function equalText(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
-}
-
-function decodeBase64(text: string): string {
-  const bytes = Buffer.from(text, 'base64');
-  // Buffer skips what is no base64; a truncated or altered text must not pass for a shorter one.
-  if (Math.ceil(bytes.length / 3) * 4 !== text.length)
-    throw new WireError('WIRE_ENCODING', 'the data of the transport is not base64, or was cut off');
-  return bytes.toString('utf8');
-}
-
-function parse(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new WireError('WIRE_NOT_JSON', `the ${what} is not JSON, or was cut off: ${text.slice(0, 60)}`);
-  }
-}
-
-function schemaError(
-  what: string,
-  errors: readonly { instancePath: string; message?: string | undefined }[] | null | undefined,
-): WireError {
-  const first = errors?.[0];
-  return new WireError(
-    'WIRE_SCHEMA',
-    `the ${what} does not fit its schema: ${first?.instancePath.slice(1).replaceAll('/', '.') || what} ${first?.message ?? 'is not valid'}`,
-  );
 }

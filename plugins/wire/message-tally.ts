@@ -1,7 +1,7 @@
 // What came of reading messages, counted under Choria's names.
 
 import type { Host } from '../../core/sdk/typescript/index.ts';
-import type { WireCode } from '../wire/errors.ts';
+import type { WireCode } from './errors.ts';
 
 type Count = 'valid' | 'invalid' | 'error' | 'json_parse_failures';
 
@@ -13,7 +13,13 @@ const meaning: Readonly<Record<Count, string>> = {
 };
 
 export class Tally {
+  readonly #version: string;
   readonly #counts: Record<Count, number> = { valid: 0, invalid: 0, error: 0, json_parse_failures: 0 };
+
+  /** @param version of the protocol */
+  constructor(version: 1 | 2) {
+    this.#version = String(version);
+  }
 
   /** @param code what was wrong, if anything was */
   add(code?: WireCode): void {
@@ -22,7 +28,12 @@ export class Tally {
 
   async tell({ metrics }: Host): Promise<void> {
     for (const [name, value] of Object.entries(this.#counts))
-      await metrics.set(`choria_protocol_${name}`, value, { version: '1' }, { type: 'counter', help: meaning[name as Count] });
+      await metrics.set(
+        `choria_protocol_${name}`,
+        value,
+        { version: this.#version },
+        { type: 'counter', help: meaning[name as Count] },
+      );
   }
 }
 
