@@ -15,6 +15,7 @@ import type { HostLog } from '../host/log.ts';
 import type { Caller } from '../host/plugin.ts';
 import { PluginError } from '../protocol/errors.ts';
 import { type Capability, notGranted, subjectMatches } from './capability.ts';
+import { tokenWithProof } from './nonce.ts';
 import { Subscription } from './subscription.ts';
 
 interface OpenParams {
@@ -28,6 +29,8 @@ interface OpenParams {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
+  /** File with the ed25519 seed that signs the broker's nonce. */
+  readonly seed?: string;
   readonly pingIntervalMs?: number;
   readonly connectTimeoutMs?: number;
 }
@@ -343,7 +346,8 @@ class Connection {
   }
 
   #options(): ConnectionOptions {
-    const { servers, keepOrder, name, inboxPrefix, tls, user, password, token, pingIntervalMs, connectTimeoutMs } = this.#params;
+    const { servers, keepOrder, name, inboxPrefix, tls, user, password, token, seed } = this.#params;
+    const { pingIntervalMs, connectTimeoutMs } = this.#params;
     return {
       servers: [...servers],
       ...(keepOrder && { noRandomize: true }),
@@ -351,7 +355,7 @@ class Connection {
       ...(inboxPrefix !== undefined && { inboxPrefix }),
       ...(user !== undefined && { user }),
       ...(password !== undefined && { pass: password }),
-      ...(token !== undefined && { token }),
+      ...(token !== undefined && (seed === undefined ? { token } : { authenticator: tokenWithProof(token, seed) })),
       ...(pingIntervalMs !== undefined && { pingInterval: pingIntervalMs }),
       ...(tls && {
         tls: {

@@ -75,6 +75,8 @@ const goPrograms = {
   // Debian's is older than what some parts can make use of.
   'nats-server': { variable: 'NEW_NATS_SERVER', source: 'github.com/nats-io/nats-server/v2@v2.15.3', env: {}, anyOnPath: false },
   cfssl: { variable: 'CFSSL', source: 'github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5', env: {} },
+  // Without C, it has no engine for the modules that it makes; only the compiler is used.
+  opa: { variable: 'OPA', source: 'github.com/open-policy-agent/opa@v1.22.3', env: { CGO_ENABLED: '0' } },
   // Without C, what speaks to smart cards is left out.
   'step-ca': { variable: 'STEP_CA', source: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.1', env: { CGO_ENABLED: '0' } },
 };

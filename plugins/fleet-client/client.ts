@@ -8,7 +8,8 @@ import { emptyFilter, type Filter, FilterError, maxFilterCharacters, weighFilter
 import { countLookups } from '../wire/lasting-connection.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
-import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
+import { securityPlugin } from '../wire/security-plugin.ts';
+import { broadcastSubject, callerHash, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
 import {
   clientSpanOf,
   readTraceparent,
@@ -19,7 +20,7 @@ import {
   traceparentText,
 } from '../wire/trace.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
-import type { ClientConfig } from './config.ts';
+import { type ClientConfig, clientConfig } from './config.ts';
 import { ClientError, checkWait } from './errors.ts';
 
 const connection = 'client';
@@ -103,7 +104,7 @@ export class FleetClient {
 
   constructor(host: Host, options: FleetClientOptions = {}) {
     this.#host = host;
-    this.config = host.config as unknown as ClientConfig;
+    this.config = clientConfig(host.config);
     this.#context = readTraceparent(options.traceparent);
     this.federations = options.federations ?? configuredFederations(this.config, process.env.CHORIA_FED_COLLECTIVE);
   }
@@ -197,12 +198,12 @@ export class FleetClient {
   }
 
   /** Gathers replies to a request id; the caller opens and closes the collector. */
-  collect({ onReply, ...options }: Omit<CollectorOptions, 'host'>): Collector {
+  collect({ onReply, ...options }: Omit<CollectorOptions, 'host' | 'security'>): Collector {
     const counted: CollectorOptions['onReply'] = (reply, at) => {
       this.#counters.replies += 1;
       return onReply(reply, at);
     };
-    return new Collector({ host: this.#host, ...options, onReply: counted });
+    return new Collector({ host: this.#host, security: securityPlugin(this.config), ...options, onReply: counted });
   }
 
   /** Does the work of one request, and records it as a span where traces are followed; nodes hang theirs below it. */
@@ -266,7 +267,9 @@ export class FleetClient {
       sender: identity,
       ...(traceparent !== undefined && { traceparent }),
     };
-    const { messages } = (await this.#host.plugins.call('security', 'x509', 'security/sign', { requests: [request] })) as {
+    const { messages } = (await this.#host.plugins.call('security', securityPlugin(this.config), 'security/sign', {
+      requests: [request],
+    })) as {
       messages: { payload: Uint8Array }[];
     };
     const [message] = messages;
@@ -326,9 +329,14 @@ export class FleetClient {
   async #connect(): Promise<Who> {
     const brokers = await this.#brokers();
     await countLookups(this.#host, brokers);
-    const { tls, ...who } = (await this.#host.plugins.call('security', 'x509', 'security/identity', {
-      role: 'client',
-    })) as Who & { tls: object };
+    const { tls, token, seed, ...who } = (await this.#host.plugins.call(
+      'security',
+      securityPlugin(this.config),
+      'security/identity',
+      {
+        role: 'client',
+      },
+    )) as Who & { tls: object; token?: string; seed?: string };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.config;
     const spec = {
       connection,
@@ -336,6 +344,10 @@ export class FleetClient {
       keepOrder: brokers.ordered,
       name: who.callerid,
       tls,
+      ...(token !== undefined && { token }),
+      ...(seed !== undefined && { seed }),
+      // Whoever is known by a token may hear what is below this, and no other inbox.
+      ...(token !== undefined && { inboxPrefix: `${this.mainCollective}.reply.${callerHash(who.callerid)}` }),
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     };

@@ -25,6 +25,8 @@ export type ReplyListener = (reply: Received, at: number) => Promise<void> | und
 
 export interface CollectorOptions {
   readonly host: Host;
+  /** Name of the security plugin. */
+  readonly security: string;
   /** Of the request. */
   readonly id: string;
   /** Where the replies go. */
@@ -175,8 +177,8 @@ export class Collector {
   }
 
   async #readBatch(batch: readonly Waiting[]): Promise<void> {
-    const { host, id, onReply } = this.#options;
-    const { results } = (await host.plugins.call('security', 'x509', 'security/unseal', {
+    const { host, security, id, onReply } = this.#options;
+    const { results } = (await host.plugins.call('security', security, 'security/unseal', {
       messages: batch.map(({ payload }) => ({ payload })),
     })) as { results: Unsealed[] };
     for (const [index, { payload, at }] of batch.entries()) {

@@ -1,8 +1,9 @@
 // The configuration of a client, as the manifest types it.
 
 import type { BrokerConfig } from '../wire/brokers.ts';
+import { defaultCollectives, type SecurityChoice } from '../wire/security-plugin.ts';
 
-export interface ClientConfig extends BrokerConfig {
+export interface ClientConfig extends BrokerConfig, SecurityChoice {
   readonly collectives: readonly string[];
   readonly main_collective?: string;
   readonly ttl: number;
@@ -24,6 +25,12 @@ export interface ClientConfig extends BrokerConfig {
   readonly 'plugin.choria.federation.collectives'?: readonly string[];
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
+}
+
+/** What the manifest can not say: a default that depends on another key. */
+export function clientConfig(values: object): ClientConfig {
+  const config = values as ClientConfig;
+  return { ...config, collectives: config.collectives ?? defaultCollectives(config) };
 }
 
 /** Folders with DDLs, in the order in which they are looked through. */

@@ -1,8 +1,9 @@
 // The configuration of a node, as the manifest types it.
 
 import type { BrokerConfig } from '../wire/brokers.ts';
+import { defaultCollectives, type SecurityChoice } from '../wire/security-plugin.ts';
 
-export interface NodeConfig extends BrokerConfig {
+export interface NodeConfig extends BrokerConfig, SecurityChoice {
   readonly collectives: readonly string[];
   readonly main_collective?: string;
   readonly ttl: number;
@@ -30,8 +31,6 @@ export interface NodeConfig extends BrokerConfig {
   /** Seconds. */
   readonly 'plugin.choria.registration.size_interval': number;
   readonly soft_shutdown_timeout: number;
-  /** Name of the plugin of kind security. */
-  readonly 'plugin.muster.security': string;
   /** Whether this node is being provisioned; decided at its start. */
   readonly 'plugin.muster.provisioning.active': boolean;
   readonly 'plugin.muster.provisioning.token'?: string;
@@ -39,6 +38,12 @@ export interface NodeConfig extends BrokerConfig {
   readonly 'plugin.muster.provisioning.srv'?: string;
   /** Name of a plugin that finds them. */
   readonly 'plugin.muster.provisioning.target'?: string;
+}
+
+/** What the manifest can not say: a default that depends on another key. */
+export function nodeConfig(values: object): NodeConfig {
+  const config = values as NodeConfig;
+  return { ...config, collectives: config.collectives ?? defaultCollectives(config) };
 }
 
 export function mainCollective(config: NodeConfig): string {

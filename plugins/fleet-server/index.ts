@@ -17,10 +17,11 @@ import {
 } from '../wire/lifecycle.ts';
 import { NodeFiles } from '../wire/node-files.ts';
 import { provisioningAgents } from '../wire/provisioning/mode.ts';
+import { securityPlugin } from '../wire/security-plugin.ts';
 import { broadcastSubject, fitsSubject, identitySubject, nodeSubject, serviceSubject } from '../wire/subjects.ts';
 import { AgentList } from './agents.ts';
 import { type BuiltinParts, builtinAgents, getBuiltinData, invokeBuiltin, nodeDocument } from './builtin.ts';
-import { isProvisioning, type NodeConfig } from './config.ts';
+import { isProvisioning, type NodeConfig, nodeConfig } from './config.ts';
 import { builtinData, DataSources } from './data-sources.ts';
 import { Expressions } from './expressions.ts';
 import { Ledger } from './ledger.ts';
@@ -66,6 +67,8 @@ interface NodeIdentity {
   /** Without it the connection has no TLS. */
   readonly tls?: object;
   readonly token?: string;
+  /** File with the seed that the token is for. */
+  readonly seed?: string;
   readonly tokenExpires?: string;
   readonly expires: string | null;
 }
@@ -92,7 +95,7 @@ class FleetServer {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#config = host.config as unknown as NodeConfig;
+    this.#config = nodeConfig(host.config);
     this.#agents = new AgentList(host);
     this.#data = new DataSources(host);
     this.#files = new NodeFiles({ facts: this.#config['plugin.yaml'] ?? [], classes: this.#config.classesfile }, host.log);
@@ -102,7 +105,7 @@ class FleetServer {
 
   async start(): Promise<void> {
     const host = this.#host;
-    const who = (await host.plugins.call('security', this.#config['plugin.muster.security'], 'security/identity', {
+    const who = (await host.plugins.call('security', securityPlugin(this.#config), 'security/identity', {
       role: 'server',
     })) as NodeIdentity;
     const { identity, expires } = who;
@@ -196,13 +199,14 @@ class FleetServer {
     await this.#emit('shutdown');
   }
 
-  async #connect({ certname, tls, token }: NodeIdentity): Promise<void> {
+  async #connect({ certname, tls, token, seed }: NodeIdentity): Promise<void> {
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
     const spec = {
       connection,
       name: certname,
       ...(tls && { tls }),
       ...(token !== undefined && { token }),
+      ...(seed !== undefined && { seed }),
       connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     };

@@ -16,6 +16,7 @@ import {
   rpcReplyBody,
   statusCodes,
 } from '../wire/rpc.ts';
+import { securityPlugin } from '../wire/security-plugin.ts';
 import { mayReplyTo, nodeSubject } from '../wire/subjects.ts';
 import type { Agent, AgentList } from './agents.ts';
 import type { NodeConfig } from './config.ts';
@@ -107,7 +108,7 @@ export class Pipeline {
     outcomes.counters.total += messages.length;
     outcomes.lastMessage = Math.floor(Date.now() / 1000);
     try {
-      const { results } = (await host.plugins.call('security', config['plugin.muster.security'], 'security/open', {
+      const { results } = (await host.plugins.call('security', securityPlugin(config), 'security/open', {
         messages: messages.map(({ payload }) => ({ payload })),
       })) as { results: Opened[] };
       await Promise.all(results.map((opened, index) => this.#handle(opened, messages[index]?.subject ?? '')));
@@ -385,7 +386,7 @@ export class Pipeline {
     const traced = request.span && { trace: request.span.trace };
     const { messages } = (await host.plugins.call(
       'security',
-      config['plugin.muster.security'],
+      securityPlugin(config),
       'security/seal',
       { replies: [reply] },
       traced,

@@ -5,6 +5,7 @@ import type { Host } from '../../core/sdk/typescript/index.ts';
 import { emptyFilter } from '../wire/filter.ts';
 import { type NodeDocument, registrationAgent, registrationReplyTo } from '../wire/registration.ts';
 import { newRequestId } from '../wire/rpc.ts';
+import { securityPlugin } from '../wire/security-plugin.ts';
 import { broadcastSubject } from '../wire/subjects.ts';
 import { mainCollective, type NodeConfig } from './config.ts';
 
@@ -90,7 +91,7 @@ export class Registration {
       replyTo: registrationReplyTo,
       sender: identity,
     };
-    const { messages } = (await host.plugins.call('security', config['plugin.muster.security'], 'security/sign', {
+    const { messages } = (await host.plugins.call('security', securityPlugin(config), 'security/sign', {
       role: 'server',
       requests: [request],
     })) as {

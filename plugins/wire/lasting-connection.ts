@@ -16,6 +16,8 @@ export interface LastingConnection {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
+  /** File with the seed that the token is for. */
+  readonly seed?: string;
   /** How soon DNS is asked again, and how seldom at last; without it at an even interval. */
   readonly backoff?: { readonly firstMs: number; readonly mostMs: number };
 }

@@ -42,6 +42,8 @@ export interface ConnectionSpec {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
+  /** File with the ed25519 seed (64 hex digits) that signs the broker's nonce. */
+  readonly seed?: string;
   readonly pingIntervalMs?: number;
   readonly connectTimeoutMs?: number;
   readonly reconnectBufferBytes?: number;

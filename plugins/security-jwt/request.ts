@@ -1,0 +1,67 @@
+// Whether a request of protocol v2 comes from whom it says: signed by the caller himself, or by one who may sign for others.
+
+import { verify } from 'node:crypto';
+import { WireError } from '../wire/errors.ts';
+import { digestOf } from '../wire/message-parts.ts';
+import { decodePayload } from '../wire/rpc.ts';
+import { callerName } from '../wire/subjects.ts';
+import { type ClientClaims, callerOf } from '../wire/tokens/client.ts';
+import { publicFromHex } from '../wire/tokens/ed25519.ts';
+import { readRequest, readSecureRequest, readTransport, type SecureRequest } from '../wire/v2/messages.ts';
+import type { TokenTrust, Vouched } from './trust.ts';
+
+const signatureBytes = 64;
+
+/** @throws WireError saying what does not hold */
+export async function openRequest(payload: Uint8Array, trust: TokenTrust, now = new Date()) {
+  const { data, headers } = readTransport(payload);
+  const secure = readSecureRequest(data);
+  const vouched = await trust.vouch(secure.caller, secure.signer, now);
+  checkSignature(secure, vouched);
+  const request = readRequest(secure.request.toString('utf8'));
+  if (callerName(request.caller) === undefined)
+    throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as up=name`);
+  checkCaller(request.caller, vouched);
+  const time = Math.floor(request.time);
+  return {
+    request: {
+      version: 2,
+      ...request,
+      time,
+      timeText: new Date(request.time * 1000).toISOString(),
+      body: decodePayload(request.body),
+      digest: digestOf(secure.request),
+      claims: vouched.caller,
+    },
+    transport: headers,
+  };
+}
+
+function checkSignature({ request, signature }: SecureRequest, { caller, signer }: Vouched): void {
+  if (signer && signer.permissions?.authentication_delegator !== true)
+    throw new WireError('WIRE_CALLER', `${signer.callerid.slice(0, 80)} may not sign for others (authentication_delegator)`);
+  if (signature.length !== signatureBytes) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  const by = signer ?? caller;
+  if (!verify(null, request, publicFromHex(by.public_key), signature))
+    throw new WireError(
+      'WIRE_SIGNATURE',
+      `the signature of ${by.callerid.slice(0, 80)} does not belong to this request; it was altered, or signed with another key`,
+    );
+}
+
+/** What a token says of reaching nodes, and that nobody speaks for another. */
+function checkCaller(requested: string, { caller, signer }: Vouched): void {
+  const { fleet_management: alone, signed_fleet_management: signed } = caller.permissions ?? {};
+  const who = caller.callerid.slice(0, 80);
+  if (alone !== true && signed !== true)
+    throw new WireError('WIRE_CALLER', `${who} may not reach nodes (fleet_management, signed_fleet_management)`);
+  if (!signer && signed === true)
+    throw new WireError('WIRE_CALLER', `${who} may reach nodes only by a signer (signed_fleet_management)`);
+  // A signer that attaches the token of one to the request of another would have the wrong policy evaluated.
+  if (!namesOf(caller, signer !== undefined).includes(requested))
+    throw new WireError('WIRE_CALLER', `the request is in the name of ${requested.slice(0, 80)} and shows the token of ${who}`);
+}
+
+function namesOf(claims: ClientClaims, isDelegated: boolean): readonly string[] {
+  return isDelegated ? [claims.callerid, callerOf(claims)] : [claims.callerid];
+}
