@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
+import { ownConnection } from '../wire/own-connection.ts';
 import { sourceKey } from '../wire/rego/policy-use.ts';
 import { openRecord, type PolicyRecord, RecordError, sealRecord, type Wanted } from './record.ts';
 
@@ -11,10 +12,6 @@ export interface SharedConfig extends BrokerConfig {
   readonly 'plugin.muster.policies.shared': boolean;
   readonly 'plugin.muster.policies.secret_file'?: string;
   readonly 'plugin.muster.policies.replicas': number;
-  readonly 'plugin.muster.security'?: string;
-  readonly 'plugin.choria.network.connect_timeout': number;
-  readonly 'plugin.nats.user'?: string;
-  readonly 'plugin.nats.pass'?: string;
 }
 
 const connection = 'policies';
@@ -87,23 +84,8 @@ export class Shared {
   }
 
   async #connect(): Promise<void> {
-    const provider = this.#config['plugin.muster.security'] ?? 'x509';
-    const { certname, tls, token } = (await this.#host.plugins.call('security', provider, 'security/identity', {
-      role: 'server',
-    })) as { certname: string; tls?: object; token?: string };
-    const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await openLasting(
-      this.#host,
-      {
-        connection,
-        name: `${certname} policies`,
-        connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
-        ...(tls && { tls }),
-        ...(token !== undefined && { token }),
-        ...(user !== undefined && password !== undefined && { user, password }),
-      },
-      () => findBrokers(this.#config, process.env),
-    );
+    const { spec } = await ownConnection(this.#host, 'server', 'policies');
+    await openLasting(this.#host, { connection, ...spec }, () => findBrokers(this.#config, process.env));
   }
 
   #failed(what: string, error: Error): void {
