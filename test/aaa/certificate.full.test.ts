@@ -17,7 +17,6 @@ describe('muster login by certificate', () => {
     runWithInput(['login', '--config', config, ...args], input, env);
 
   beforeAll(async () => {
-    let people: Authority | undefined;
     const folderOf = (folder: string) => join(folder, 'ca');
     service = await LoginService.start((folder) => {
       mkdirSync(join(folder, 'client'));
@@ -31,8 +30,7 @@ describe('muster login by certificate', () => {
       };
       return { authenticator: ['certificate'], certificate_authenticator: section };
     });
-    people = await openAuthority(folderOf(service.folder), 'people ca');
-    authority = people;
+    authority = await openAuthority(folderOf(service.folder), 'people ca');
     config = writeConfig(service.folder, 'client.conf', {
       'plugin.login.aaasvc.login.url': `${service.url}/choria/v1/login`,
       'plugin.choria.security.request_signer.token_file': tokenFile(),

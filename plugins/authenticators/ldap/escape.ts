@@ -21,9 +21,9 @@ function characterInDn(character: string): string {
   return [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, '0')}`).join('');
 }
 
-function filled(template: string, values: Readonly<Record<string, string>>, escape: (value: string) => string): string {
+function filled(template: string, values: Readonly<Record<string, string>>, safe: (value: string) => string): string {
   return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
     const value = Object.hasOwn(values, name) ? values[name] : undefined;
-    return value === undefined ? whole : escape(value);
+    return value === undefined ? whole : safe(value);
   });
 }
