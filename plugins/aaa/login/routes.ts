@@ -51,6 +51,10 @@ export function loginRoutes(parts: LoginParts): Route[] {
   const tools = toolsOf(parts);
   const { authenticators, issuers, secondFactor } = tools;
   const logins = new Logins(tools);
+  if (secondFactor.isUsed && !secondFactor.isThere)
+    parts.host.log.warn(
+      'login.second_factor.file is not there, so that nobody has a second factor; `muster aaa user totp` makes it',
+    );
   const refresh = new Refresh(tools, parts.revoked ?? (() => undefined), readClientToken);
   return [
     {

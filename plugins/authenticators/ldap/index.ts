@@ -65,7 +65,7 @@ class LdapUsers {
       const dn = settings.userDn === undefined ? (entry?.dn ?? nobody) : filledDn(settings.userDn, { username });
       const fits = await directory.isPasswordOf(dn, credential);
       if (settings.userDn === undefined && !entry) return refused('there is no such user, or several');
-      if (!fits) return refused('the password is wrong');
+      if (!fits) return refused(entry ? `the password of ${printable(entry.dn)} is wrong` : 'the name or the password is wrong');
       const own = entry ?? (await this.#entryAt(settings, directory, dn));
       if (!own) return refused('the user may not read his own entry, and bind_dn is not set');
       return this.#granted(settings, directory, own);
