@@ -28,6 +28,8 @@ export interface LoginParts {
   readonly maxSession?: string | undefined;
   /** The connection to the brokers, where there is one: instances share there which codes were used. */
   readonly connection?: string | undefined;
+  /** Brokers that keep a copy of what instances share there. */
+  readonly replicas?: number;
   readonly isAllowed?: (address: string) => boolean;
   /** Why a token does not count any more, if it does not. */
   readonly revoked?: (claims: ClientClaims) => string | undefined | Promise<string | undefined>;
@@ -87,12 +89,13 @@ function toolsOf({
   site,
   maxSession,
   connection,
+  replicas = 1,
   isAllowed = () => true,
   now = Date.now,
 }: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
-  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection);
+  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection, replicas);
   return {
     host,
     site,
