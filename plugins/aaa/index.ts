@@ -3,6 +3,7 @@
 
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, AaaSettingsError, aaaConfigKey, listOf, networksOf, readAaaSettings } from '../wire/aaa/settings.ts';
+import { defaultCollectives, securityPlugin } from '../wire/security-plugin.ts';
 import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { type ConnectConfig, connect, connection } from './connect.ts';
@@ -17,7 +18,7 @@ const renewMs = 1_000;
 
 interface Config extends ConnectConfig {
   readonly 'plugin.aaa.config'?: string;
-  readonly collectives: readonly string[];
+  readonly collectives?: readonly string[];
   readonly libdir?: readonly string[];
   readonly 'plugin.muster.aaa.replicas': number;
 }
@@ -132,8 +133,8 @@ class AaaServiceRun {
       host: this.#host,
       connection,
       identity,
-      security: this.#config['plugin.muster.security'],
-      collectives: this.#config.collectives,
+      security: securityPlugin(this.#config),
+      collectives: this.#config.collectives ?? defaultCollectives(this.#config),
       sign: (call) => this.#sign(call),
     });
   }

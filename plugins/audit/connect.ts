@@ -2,12 +2,12 @@
 
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, brokerUrls, findBrokers } from '../wire/brokers.ts';
+import { type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 
 export const connection = 'audit';
 
-interface Config extends BrokerConfig {
+interface Config extends BrokerConfig, SecurityChoice {
   readonly 'plugin.choria.network.connect_timeout': number;
-  readonly 'plugin.muster.security': string;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
 }
@@ -16,6 +16,7 @@ interface Own {
   readonly certname: string;
   readonly tls?: object;
   readonly token?: string;
+  readonly seed?: string;
 }
 
 export interface ConnectSpec {
@@ -28,8 +29,8 @@ export interface ConnectSpec {
 
 export async function connectAudit(host: Host, { servers, role, wait }: ConnectSpec): Promise<void> {
   const config = host.config as unknown as Config;
-  const { 'plugin.nats.user': user, 'plugin.nats.pass': password, 'plugin.muster.security': security } = config;
-  const own = (await host.plugins.call('security', security, 'security/identity', { role })) as Own;
+  const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = config;
+  const own = (await host.plugins.call('security', securityPlugin(config), 'security/identity', { role })) as Own;
   const urls = servers.length > 0 ? brokerUrls(servers) : (await findBrokers(config, process.env)).urls;
   await host.bus.open({
     connection,
@@ -39,6 +40,7 @@ export async function connectAudit(host: Host, { servers, role, wait }: ConnectS
     connectTimeoutMs: config['plugin.choria.network.connect_timeout'],
     ...(own.tls && { tls: own.tls }),
     ...(own.token !== undefined && { token: own.token }),
+    ...(own.seed !== undefined && { seed: own.seed }),
     ...(user !== undefined && password !== undefined && { user, password }),
   });
 }

@@ -141,7 +141,9 @@ describe('a code of a user', () => {
         expect((await everywhere(typed)).map(({ body }) => body)).toEqual(Array(2).fill({ error: 'Login failed' }));
       }
       await nats.kill();
-      expect((await everywhere(`${password} mnpqr-stuvw`)).map(({ body }) => body)).toEqual(Array(2).fill({ error: 'Login failed' }));
+      expect((await everywhere(`${password} mnpqr-stuvw`)).map(({ body }) => body)).toEqual(
+        Array(2).fill({ error: 'Login failed' }),
+      );
     } finally {
       await Promise.all(services.map((one) => one.stop()));
       await nats.stop();
