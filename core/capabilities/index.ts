@@ -11,6 +11,7 @@ import { createEvents } from './events.ts';
 import { createHostControl } from './host-control.ts';
 import { createKv } from './kv.ts';
 import { createMetrics } from './metrics.ts';
+import { createObjects } from './objects.ts';
 import { createPlugins } from './plugins.ts';
 import { createProcesses } from './processes.ts';
 import { createTerminal, type TerminalEnds } from './terminal.ts';
@@ -41,6 +42,7 @@ export function createCapabilities(host: Host): Capabilities {
   const all: Capability[] = [
     createBus(host, connections),
     createKv(host, connections),
+    createObjects(connections),
     createPlugins(host),
     createTimers(),
     createProcesses(host),

@@ -140,7 +140,7 @@ const knownKeys = {
   bundle: 0, version: 0, description: 0, license: 0, author: 0, homepage: 0, files: 0, contracts: 0, config: 0, plugins: 0,
   kind: 0, name: 0, runner: 0, command: 0, module: 0, settings: 0, start: 0, when: 0, resources: 0, needs: 0, limits: 0, commands: 0,
   concurrency: 0, queue: 0, deadlineMs: 0, idleMs: 0, graceMs: 0, maxLineBytes: 0,
-  bus: 0, kv: 0, announce: 0, process: 0, env: 0, events: 0, timers: 0, metrics: 0, traces: 0, terminal: 0, host: 0, hosts: 0, state: 0,
+  bus: 0, kv: 0, objects: 0, announce: 0, process: 0, env: 0, events: 0, timers: 0, metrics: 0, traces: 0, terminal: 0, host: 0, hosts: 0, state: 0,
   keys: 0, uses: 0, project: 0, serves: 0, loads: 0, connections: 0, open: 0, publish: 0, subscribe: 0, emit: 0,
 };
 

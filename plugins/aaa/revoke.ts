@@ -3,9 +3,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { type Bucket, definePlugin, type Host, printable } from '../../core/sdk/typescript/index.ts';
-import { findBrokers } from '../wire/brokers.ts';
+import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { parseDuration } from '../wire/duration.ts';
-import { securityPlugin } from '../wire/security-plugin.ts';
+import { ownConnection } from '../wire/own-connection.ts';
 import { readClientToken } from '../wire/tokens/client.ts';
 import {
   createRevocations,
@@ -15,7 +15,7 @@ import {
   revocationBucket,
   revocationKey,
 } from '../wire/tokens/revocations.ts';
-import { type ConnectConfig, connection } from './connect.ts';
+import { connection } from './connect.ts';
 
 interface Params {
   readonly command: readonly string[];
@@ -55,23 +55,9 @@ export default definePlugin({
 type Meant = Pick<Revocation, 'kind' | 'value'> & { readonly exp?: number };
 
 async function openBucket(host: Host): Promise<Bucket> {
-  const config = host.config as unknown as ConnectConfig;
-  const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = config;
-  const { tls, token, seed, certname } = (await host.plugins.call('security', securityPlugin(config), 'security/identity', {
-    role: 'client',
-  })) as { certname: string; tls?: object; token?: string; seed?: string };
-  const { urls, ordered } = await findBrokers(config, process.env);
-  await host.bus.open({
-    connection,
-    servers: urls,
-    keepOrder: ordered,
-    name: `${certname} aaa`,
-    connectTimeoutMs: config['plugin.choria.network.connect_timeout'],
-    ...(tls && { tls }),
-    ...(token !== undefined && { token }),
-    ...(seed !== undefined && { seed }),
-    ...(user !== undefined && password !== undefined && { user, password }),
-  });
+  const { spec } = await ownConnection(host, 'client', 'aaa');
+  const { urls, ordered } = await findBrokers(host.config as unknown as BrokerConfig, process.env);
+  await host.bus.open({ connection, servers: urls, keepOrder: ordered, ...spec });
   const bucket = host.kv.bucket(connection, revocationBucket);
   await createRevocations(bucket, host.config['plugin.muster.aaa.replicas'] as number);
   return bucket;

@@ -92,7 +92,7 @@ export function verdictOf(
   return `${stdout}${stderr}`.trim().replace(`${chain}: `, '');
 }
 
-export type GoProgram = 'cfssl' | 'step-ca' | 'nats-server';
+export type GoProgram = 'cfssl' | 'step-ca' | 'nats-server' | 'opa';
 
 /** A program that is built from the Go module proxy. @throws Error that says what is missing */
 export async function goProgram(name: GoProgram): Promise<string> {

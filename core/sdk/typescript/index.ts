@@ -29,6 +29,7 @@ export type {
 } from './capabilities.ts';
 export type { Bucket, BucketInfo, BucketSpec, KvChange, KvChanges, KvEntry } from './kv.ts';
 export type { Fields, Level, Log } from './log.ts';
+export type { ListedObject, ObjectFacts, ObjectStore, ObjectStoreSpec, StoredObject } from './objects.ts';
 export {
   type Call,
   definePlugin,

@@ -6,6 +6,7 @@ import type { Bus } from './bus.ts';
 import type { Announce, Events, HostControl, Metrics, Plugins, Processes, Terminal, Timers, Traces } from './capabilities.ts';
 import type { Kv } from './kv.ts';
 import type { Log } from './log.ts';
+import type { Objects } from './objects.ts';
 
 /** One method of the plugin's kind. Returns the result, or a promise of it; throws to answer with an error. */
 export type Handler = (params: never, call: Call) => unknown;
@@ -69,6 +70,7 @@ export interface Host {
   facts(path?: string, options?: HostCallOptions): Promise<unknown>;
   readonly bus: Bus;
   readonly kv: Kv;
+  readonly objects: Objects;
   readonly plugins: Plugins;
   readonly announce: Announce;
   readonly timers: Timers;

@@ -25,6 +25,7 @@ import {
 import { Deliveries } from './deliveries.ts';
 import { createKv } from './kv.ts';
 import { createLog, type Log, type LogSink } from './log.ts';
+import { createObjects } from './objects.ts';
 import type { Call, Handler, Host, HostCallOptions, PluginDefinition, PluginInstance } from './plugin.ts';
 
 export interface ServeOptions {
@@ -116,6 +117,7 @@ function createHost(peer: Peer, params: InitializeParams, log: Log, deliveries: 
     facts: createFacts({ call }),
     bus: createBus({ call }, deliveries),
     kv: createKv({ call }, deliveries),
+    objects: createObjects({ call }),
     plugins: createPlugins({ call }, deliveries),
     announce: createAnnounce({ call }),
     timers: createTimers({ call }, deliveries),

@@ -77,7 +77,7 @@ function compareKeys(a: Value, b: Value): number {
 }
 
 /** The shortest text that reads back, with an exponent below 1e-4 and from a million on. */
-function floatText(value: number): string {
+export function floatText(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';
   if (Object.is(value, -0)) return '-0';
