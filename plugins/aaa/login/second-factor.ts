@@ -1,6 +1,6 @@
 // The second factor of whoever logs in, by whichever authenticator: a code that changes with time, or a recovery code.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import {
   type SecondFactor as Entry,
@@ -36,7 +36,7 @@ export class SecondFactor {
 
   constructor(settings: SecondFactorSettings | undefined, used: UsedCodes, onProblem: (message: string) => void) {
     this.#settings = settings;
-    this.#file = settings && new KeptFile(settings.file, (text) => readSecondFactors(text, settings.file));
+    this.#file = settings && new KeptFile(settings.file, (path) => readSecondFactors(readFileSync(path, 'utf8'), path));
     this.#used = used;
     this.#onProblem = onProblem;
   }

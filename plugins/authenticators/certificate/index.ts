@@ -68,7 +68,8 @@ class Certificates {
       for (const list of this.#open().lists) list.read();
       return [];
     } catch (error) {
-      return [`${section}: ${(error as Error).message}`];
+      const { message } = error as Error;
+      return [error instanceof AaaError ? message : `${section}: ${message}`];
     }
   }
 
