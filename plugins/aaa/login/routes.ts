@@ -62,7 +62,7 @@ export function loginRoutes(parts: LoginParts): Route[] {
     {
       method: 'POST',
       path: '/choria/v1/login',
-      accepts: (body) => isLogin(body),
+      accepts: (body) => isLogin(asSpelled(body)),
       handle: async (call) => logins.logIn(passwordAttempt(call, await authenticators.forPasswords())),
     },
     {
@@ -108,8 +108,15 @@ function toolsOf({
   };
 }
 
+/** Choria's service does not look at the case of keys; where one stands there as it is meant, it counts. */
+function asSpelled(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const folded = Object.entries(body).map(([key, value]) => [key.toLowerCase(), value] as const);
+  return { ...Object.fromEntries(folded), ...body };
+}
+
 function passwordAttempt({ body, address, signal }: Call, methods: readonly string[]) {
-  const { username, password, timestamp, public_key: publicKey, signature } = body as LoginRequest;
+  const { username, password, timestamp, public_key: publicKey, signature } = asSpelled(body) as LoginRequest;
   const [name, typed] = [username ?? '', password ?? ''];
   return {
     methods,
