@@ -139,6 +139,15 @@ describe('a login with an ID token', () => {
       expect(service.said).not.toContain(credential);
   });
 
+  it('is refused when nodes would take its user for one who came before', async () => {
+    const named = async (sub: string) => send(service, await provider.sign({ sub }));
+    expect(decodeJwt((await named('ann.lee@example.net')).body.token ?? '').callerid).toBe('oidc=ann.lee@example.net');
+    for (const sub of ['ann_lee@example.net', 'ann@lee.example_net', 'ann_lee_example_net'])
+      expect(await named(sub)).toEqual(failed);
+    expect((await named('ann.lee@example.net')).body.token).toBeDefined();
+    expect(service.said).toContain('signers and nodes would take it for oidc=ann.lee@example.net');
+  });
+
   it('follows the keys of the provider', async () => {
     const other = await start();
     expect((await send(other, await provider.sign({}))).body.token).toBeDefined();

@@ -5,6 +5,7 @@ import { type Host, printable } from '../../../core/sdk/typescript/index.ts';
 import type { Answer } from '../route.ts';
 import { failed, granted, notSigned } from './answers.ts';
 import type { Authenticators, User } from './authenticators.ts';
+import type { Callers } from './callers.ts';
 import type { Issuers } from './issue.ts';
 import { Limit, LoginLimits } from './limits.ts';
 import { type Proof, problemOfProof } from './proof.ts';
@@ -35,6 +36,7 @@ export interface LoginTools {
   readonly authenticators: Authenticators;
   readonly issuers: Issuers;
   readonly secondFactor: SecondFactor;
+  readonly callers: Callers;
   readonly isAllowed: (address: string) => boolean;
   readonly now: () => number;
 }
@@ -113,7 +115,7 @@ export class Logins {
 
   async #ask(attempt: Attempt): Promise<Verdict> {
     const { methods, username, proof, address, signal } = attempt;
-    const { authenticators, secondFactor } = this.#tools;
+    const { authenticators, callers, secondFactor } = this.#tools;
     let reasons = '';
     let { credential, code } = attempt;
     try {
@@ -133,9 +135,10 @@ export class Logins {
           reasons += `${reasons === '' ? '' : '; '}${methods.length > 1 ? `${authenticator}: ` : ''}${outcome.reason}`;
           continue;
         }
-        const reason = await this.#checkCode(outcome.user, code);
+        const { callerid } = outcome.user;
+        const reason = (await callers.problem(callerid)) ?? (await this.#checkCode(outcome.user, code));
         if (reason === undefined) return { authenticator, user: outcome.user };
-        return { authenticator, reason: `${shown(outcome.user.callerid)}: ${reason}` };
+        return { authenticator, reason: `${shown(callerid)}: ${reason}` };
       }
     } catch (error) {
       reasons = (error as Error).message;

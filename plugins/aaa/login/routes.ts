@@ -8,6 +8,7 @@ import { type ClientClaims, readClientToken } from '../../wire/tokens/client.ts'
 import type { Answer, Call, Route } from '../route.ts';
 import { notConfigured } from './answers.ts';
 import { Authenticators } from './authenticators.ts';
+import { BucketOwners, Callers, FileOwners } from './callers.ts';
 import { Issuers } from './issue.ts';
 import { Logins } from './logins.ts';
 import { Policies } from './policies.ts';
@@ -95,7 +96,9 @@ function toolsOf({
 }: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
-  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection, replicas);
+  const folder = host.stateFolder ?? '.';
+  const used = connection === undefined ? new FileCodes(folder) : new BucketCodes(host, connection, replicas);
+  const owners = connection === undefined ? new FileOwners(folder) : new BucketOwners(host, connection, replicas);
   return {
     host,
     site,
@@ -105,6 +108,7 @@ function toolsOf({
     authenticators: new Authenticators(host, authenticators),
     issuers: new Issuers(settings, new Policies(host)),
     secondFactor: new SecondFactor(settings.secondFactor, used, onProblem),
+    callers: new Callers(owners, (message) => host.log.warn(message)),
   };
 }
 
