@@ -5,13 +5,13 @@ import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
 import { sourceKey } from '../wire/rego/policy-use.ts';
+import { type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { openRecord, type PolicyRecord, RecordError, sealRecord, type Wanted } from './record.ts';
 
-export interface SharedConfig extends BrokerConfig {
+export interface SharedConfig extends BrokerConfig, SecurityChoice {
   readonly 'plugin.muster.policies.shared': boolean;
   readonly 'plugin.muster.policies.secret_file'?: string;
   readonly 'plugin.muster.policies.replicas': number;
-  readonly 'plugin.muster.security'?: string;
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.nats.user'?: string;
   readonly 'plugin.nats.pass'?: string;
@@ -87,10 +87,10 @@ export class Shared {
   }
 
   async #connect(): Promise<void> {
-    const provider = this.#config['plugin.muster.security'] ?? 'x509';
-    const { certname, tls, token } = (await this.#host.plugins.call('security', provider, 'security/identity', {
+    const provider = securityPlugin(this.#config);
+    const { certname, tls, token, seed } = (await this.#host.plugins.call('security', provider, 'security/identity', {
       role: 'server',
-    })) as { certname: string; tls?: object; token?: string };
+    })) as { certname: string; tls?: object; token?: string; seed?: string };
     const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
     await openLasting(
       this.#host,
@@ -100,6 +100,7 @@ export class Shared {
         connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
         ...(tls && { tls }),
         ...(token !== undefined && { token }),
+        ...(seed !== undefined && { seed }),
         ...(user !== undefined && password !== undefined && { user, password }),
       },
       () => findBrokers(this.#config, process.env),
