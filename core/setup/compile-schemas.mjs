@@ -26,8 +26,8 @@ export async function compileSchemas(root) {
       const name = prefix + relative(join(root, dir), file).replace(/\.json$/, '');
       const target = join(out, name);
       mkdirSync(dirname(target), { recursive: true });
-      // Whoever writes a manifest wants to know of all mistakes; a message is refused at the first.
-      const ajv = createAjv({ allErrors: name === 'core/manifest' });
+      // Whoever writes a manifest or a configuration wants to know of all mistakes; a message is refused at the first.
+      const ajv = createAjv({ allErrors: name === 'core/manifest' || name.startsWith('choria/aaa/') });
       const validate = ajv.compile(withoutIdentity(schema));
       writeFileSync(
         `${target}.cjs`,

@@ -21,6 +21,8 @@ export interface BrokerPlan {
       }
     | undefined;
   readonly links: Links;
+  /** Port on 127.0.0.1 for another server of this bundle, which is a leaf node of this one. */
+  readonly ownLeafPort?: number;
 }
 
 const maxConnections = 50_000;
@@ -46,20 +48,32 @@ export function brokerConfiguration(plan: BrokerPlan): string {
     'system_account: system',
     'no_auth_user: fleet',
     ...(cluster ? [clusterBlock(cluster, links.cluster, tlsBlock)] : []),
-    ...(links.leafnodes ? [leafnodesBlock(links.leafnodes, plan, tlsBlock)] : []),
+    ...leafnodes(plan, tlsBlock),
     ...(links.gateways ? [gatewayBlock(links.gateways, plan, tlsBlock)] : []),
     '',
   ].join('\n');
 }
 
 /** Streams of overlays that are joined stay apart: each works alone when it is cut off, so the domain is the broker's own. */
-function jetstreamBlock(store: string, { name, links }: BrokerPlan): string {
-  const domain = links.leafnodes ? `, domain: ${quote(name.replaceAll(/[^\w-]/g, '-'))}` : '';
+function jetstreamBlock(store: string, { name, links, ownLeafPort }: BrokerPlan): string {
+  const domain = links.leafnodes || ownLeafPort !== undefined ? `, domain: ${quote(jetstreamDomain(name))}` : '';
   return `jetstream { store_dir: ${quote(store)}${domain} }`;
 }
 
+export function jetstreamDomain(brokerName: string): string {
+  return brokerName.replaceAll(/[^\w-]/g, '-');
+}
+
+/** Those of other overlays, or only the one of this machine. */
+function leafnodes({ links, listen, ownLeafPort }: BrokerPlan, tlsBlock: string): string[] {
+  const { leafnodes: joined } = links;
+  // Where leaf nodes of others come in, so does the own one.
+  if (ownLeafPort === undefined || (joined && joined.port > 0)) return joined ? [leafnodesBlock(joined, listen, tlsBlock)] : [];
+  return [leafnodesBlock({ remotes: [], ...joined, port: ownLeafPort }, '127.0.0.1', tlsBlock)];
+}
+
 /** Whoever brings a good certificate to the port becomes part of the account `choria`. */
-function leafnodesBlock({ port, remotes }: NonNullable<Links['leafnodes']>, { listen }: BrokerPlan, tlsBlock: string): string {
+function leafnodesBlock({ port, remotes }: NonNullable<Links['leafnodes']>, listen: string, tlsBlock: string): string {
   const listener =
     port === 0
       ? []

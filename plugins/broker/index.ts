@@ -1,16 +1,19 @@
 // The broker service: the nats-server of the fleet and, where one is wanted, another for nodes that are to be provisioned.
 
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
+import { loopbackOf } from './callout/connection.ts';
 import { type BrokerPlan, brokerConfiguration } from './configuration.ts';
 import { readLinks } from './links.ts';
 import { tellNumbers } from './numbers.ts';
 import { findNatsServer } from './program.ts';
 import { ProvisioningBroker, type ProvisioningConfig } from './provisioning.ts';
-import { WatchedServer } from './server.ts';
+import { keptPort, WatchedServer } from './server.ts';
+import { TokenPort, type TokenPortConfig } from './token-port.ts';
 
-interface Config extends ProvisioningConfig {
+interface Config extends ProvisioningConfig, TokenPortConfig {
   readonly 'plugin.choria.network.client_port': number;
   readonly 'plugin.choria.network.peers'?: readonly string[];
   readonly 'plugin.choria.network.peer_port': number;
@@ -18,8 +21,11 @@ interface Config extends ProvisioningConfig {
   readonly 'plugin.choria.network.peer_password'?: string;
   readonly 'plugin.choria.network.system.user': string;
   readonly 'plugin.choria.network.system.password'?: string;
+  readonly 'plugin.choria.network.leafnode_port': number;
   readonly 'plugin.choria.stats_port': number;
 }
+
+const fleetServerId = 'nats-server';
 
 export default definePlugin({
   kind: 'service',
@@ -39,6 +45,8 @@ class Broker {
   readonly #config: Config;
   #fleet: WatchedServer | undefined;
   #provisioning: ProvisioningBroker | undefined;
+  #tokens: TokenPort | undefined;
+  #ownLeafPort: number | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -55,29 +63,53 @@ class Broker {
     const fleet = this.#fleetServer(program, tls);
     this.#fleet = fleet;
     this.#provisioning = await ProvisioningBroker.create(this.#host, this.#config, program, tls);
+    this.#tokens = await TokenPort.create(this.#host, this.#config, { program, tls, fleet: this.#leafListener() });
+    if (this.#tokens) this.#ownLeafPort = await this.#keptLeafPort();
     await fleet.start();
     await this.#provisioning?.start();
+    await this.#tokens?.start();
     if (this.#config['plugin.choria.stats_port'] > 0) await this.#host.metrics.onCollect(() => this.#tellNumbers(fleet));
   }
 
   async stop(): Promise<void> {
     this.#fleet?.stop();
     this.#provisioning?.stop();
+    this.#tokens?.stop();
   }
 
   async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
-    const [fleet, provisioning] = await Promise.all([this.#fleet?.status(), this.#provisioning?.status()]);
+    const [fleet, provisioning, tokens] = await Promise.all([
+      this.#fleet?.status(),
+      this.#provisioning?.status(),
+      this.#tokens?.status(),
+    ]);
     return {
-      healthy: (fleet?.healthy ?? false) && (provisioning?.healthy ?? true),
-      summary: [fleet, provisioning].flatMap((state) => (state ? [state.summary] : [])).join('; '),
-      details: { port: this.#fleet?.port, ...(provisioning && { provisioning: provisioning.details }) },
+      healthy: (fleet?.healthy ?? false) && (provisioning?.healthy ?? true) && (tokens?.healthy ?? true),
+      summary: [fleet, provisioning, tokens].flatMap((state) => (state ? [state.summary] : [])).join('; '),
+      details: {
+        port: this.#fleet?.port,
+        ...(provisioning && { provisioning: provisioning.details }),
+        ...(tokens && { tokens: tokens.details }),
+      },
     };
+  }
+
+  /** Where leaf nodes come in: the port for those of others, else one of this machine only. */
+  #leafListener(): { readonly host: string; readonly port: () => number } {
+    const shared = Number(this.#config['plugin.choria.network.leafnode_port']);
+    const host = shared > 0 ? loopbackOf(this.#config['plugin.choria.network.listen_address']) : '127.0.0.1';
+    return { host, port: () => (shared > 0 ? shared : (this.#ownLeafPort ?? 0)) };
+  }
+
+  async #keptLeafPort(): Promise<number> {
+    const isRunning = (await this.#host.processes.list()).some(({ id }) => id === fleetServerId);
+    return keptPort(join(this.#host.stateFolder ?? '.', 'leaf-port'), isRunning);
   }
 
   #fleetServer(program: string, tls: BrokerPlan['tls']): WatchedServer {
     const config = this.#config;
     return new WatchedServer(this.#host, {
-      id: 'nats-server',
+      id: fleetServerId,
       title: 'nats-server',
       program,
       listen: config['plugin.choria.network.listen_address'],
@@ -125,6 +157,7 @@ class Broker {
               password: config['plugin.choria.network.peer_password'],
             },
       links,
+      ...(this.#ownLeafPort !== undefined && { ownLeafPort: this.#ownLeafPort }),
     };
   }
 }

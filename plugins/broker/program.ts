@@ -21,6 +21,9 @@ export function findNatsServer(environment: NodeJS.ProcessEnv, distribution: str
 
 const versionMs = 10_000;
 
+/** The first that asks somebody else who a connection is. */
+export const calloutVersion = [2, 10] as const;
+
 /** Such as `2.10.3`. @throws PluginError if the program does not tell */
 export async function programVersion(host: Host, program: string): Promise<string> {
   const { stdout, stderr } = await host.processes.run({ command: [program, '--version'] }, { deadlineMs: versionMs });

@@ -1,18 +1,18 @@
 // The second nats-server: for nodes that have no certificate yet, and so can not share a listener with mutual TLS.
 
 import { mkdirSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
+import { CalloutConnection } from './callout/connection.ts';
 import { connectionMonitor } from './callout/monitor.ts';
 import { Names } from './callout/names.ts';
 import { accountName } from './callout/nkeys.ts';
+import { provisioningGrants } from './callout/provisioning-nodes.ts';
 import { type CalloutSecrets, calloutSecrets } from './callout/secrets.ts';
-import { Callout } from './callout/service.ts';
 import { readTrustedKeys, TokenCheck, type TrustedKeys } from './callout/tokens.ts';
-import { isAtLeast, programVersion } from './program.ts';
+import { calloutVersion, isAtLeast, programVersion } from './program.ts';
 import { type Login, type ProvisioningPlan, provisioningConfiguration } from './provisioning-configuration.ts';
 import { type ServerOptions, WatchedServer } from './server.ts';
 
@@ -41,7 +41,6 @@ const calloutUser = 'callout';
 const handshakeMs = 20_000;
 /** More at once than a core can do in the time that nodes wait, and none of them would get through. */
 const ratePerCore = 250;
-const calloutVersion = [2, 10] as const;
 const portKey = 'plugin.choria.network.provisioning.port';
 const passwordKey = 'plugin.choria.network.provisioning.client_password';
 const own = 'plugin.muster.broker.provisioning';
@@ -59,7 +58,7 @@ export class ProvisioningBroker {
   readonly #host: Host;
   readonly #config: ProvisioningConfig;
   readonly #admission: Admission;
-  #callout: Callout | undefined;
+  #callout: CalloutConnection | undefined;
 
   private constructor(host: Host, config: ProvisioningConfig, admission: Admission, options: ServerOptions) {
     this.#host = host;
@@ -105,24 +104,26 @@ export class ProvisioningBroker {
     const { wasRunning } = await this.server.start();
     const { callout } = this.#admission;
     if (!callout) return;
-    this.#callout = new Callout(this.#host, {
+    this.#callout = new CalloutConnection(this.#host, {
       connection,
       account,
+      title: 'the port for provisioning',
       issuer: callout.secrets.issuer,
-      tokens: new TokenCheck(callout.keys),
-      names: new Names(
-        connectionMonitor(() => this.server.monitorPort, account),
-        wasRunning,
+      grants: provisioningGrants(
+        new TokenCheck(callout.keys),
+        new Names(
+          connectionMonitor(() => this.server.monitorPort, account),
+          wasRunning,
+        ),
+        account,
       ),
+      listen: this.#config['plugin.choria.network.listen_address'],
+      port: this.server.port,
+      user: calloutUser,
+      password: callout.secrets.password,
+      tls: this.#config[`${own}.tls`],
     });
-    // After a reload the version before answers until this one does. A new server has to listen first.
-    if (wasRunning) await this.#listen();
-    else
-      void this.server.ready
-        .then((ready) => (ready ? this.#listen() : undefined))
-        .catch((error: Error) =>
-          this.#host.log.error(`nobody checks who connects to the port for provisioning: ${error.message}`),
-        );
+    await this.#callout.open(this.server, wasRunning);
   }
 
   stop(): void {
@@ -131,35 +132,12 @@ export class ProvisioningBroker {
 
   async status(): Promise<{ healthy: boolean; summary: string; details: object }> {
     const { healthy, summary } = await this.server.status();
-    const listens = !this.#callout || (healthy && (await this.#isConnected()));
+    const listens = !this.#callout || (healthy && (await this.#callout.isConnected()));
     return {
       healthy: healthy && listens,
       summary: healthy && !listens ? `${summary}, but nobody checks who connects` : summary,
       details: { port: this.server.port, ...(this.#callout && { callout: this.#callout.counts }) },
     };
-  }
-
-  async #isConnected(): Promise<boolean> {
-    return this.#host.bus.info(connection).then(
-      ({ connected }) => connected,
-      () => false,
-    );
-  }
-
-  async #listen(): Promise<void> {
-    const listen = this.#config['plugin.choria.network.listen_address'];
-    const host = ['::', '0.0.0.0', ''].includes(listen) ? '127.0.0.1' : listen;
-    await this.#host.bus.open({
-      connection,
-      servers: [`${isIPv6(host) ? `[${host}]` : host}:${this.server.port}`],
-      name: 'callout',
-      wait: false,
-      user: calloutUser,
-      ...(this.#admission.callout && { password: this.#admission.callout.secrets.password }),
-      // It does not leave this machine, and the certificate need not name the address that it listens on.
-      ...(this.#config[`${own}.tls`] && { tls: { rejectUnauthorized: false } }),
-    });
-    await this.#callout?.listen();
   }
 }
 

@@ -1,6 +1,6 @@
 // One nats-server: run by the host under a fixed id, watched, and started again with growing pauses when it ends.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
@@ -60,7 +60,7 @@ export class WatchedServer {
     const folder = this.#host.stateFolder ?? '.';
     const running = (await this.#host.processes.list()).some((process) => process.id === id);
     if (!running) await this.#refuseTakenPort();
-    this.#monitorPort = await monitorPort(join(folder, this.#options.monitorFile), running);
+    this.#monitorPort = await keptPort(join(folder, this.#options.monitorFile), running);
     const file = join(folder, `${id}.conf`);
     writeFileSync(file, configuration(this.#monitorPort), { mode: 0o600 });
     this.#command = [program, '-c', file];
@@ -153,9 +153,9 @@ export class WatchedServer {
   }
 }
 
-/** The port of the last start while that server runs, else a free one. */
-async function monitorPort(file: string, running: boolean): Promise<number> {
-  if (running) return Number(readFileSync(file, 'utf8'));
+/** The port of the last start while that server runs, else a free one. The port may be newer than the server. */
+export async function keptPort(file: string, running: boolean): Promise<number> {
+  if (running && existsSync(file)) return Number(readFileSync(file, 'utf8'));
   const port = await freePort();
   writeFileSync(file, String(port), { mode: 0o600 });
   return port;

@@ -9,7 +9,7 @@ import { countLookups } from '../wire/lasting-connection.ts';
 import { RoutedMessage } from '../wire/routing.ts';
 import { newRequestId, pingPayload } from '../wire/rpc.ts';
 import { securityPlugin } from '../wire/security-plugin.ts';
-import { broadcastSubject, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
+import { broadcastSubject, callerHash, federationSubject, fitsSubject, replySubject } from '../wire/subjects.ts';
 import {
   clientSpanOf,
   readTraceparent,
@@ -346,6 +346,8 @@ export class FleetClient {
       tls,
       ...(token !== undefined && { token }),
       ...(seed !== undefined && { seed }),
+      // Whoever is known by a token may hear what is below this, and no other inbox.
+      ...(token !== undefined && { inboxPrefix: `${this.mainCollective}.reply.${callerHash(who.callerid)}` }),
       connectTimeoutMs: this.config['plugin.choria.network.connect_timeout'],
       ...(user !== undefined && password !== undefined && { user, password }),
     };

@@ -11,11 +11,14 @@ export interface Place {
   readonly address: string;
   /** What another port is chosen by. */
   readonly key: string;
+  /** Whose state is told. */
+  readonly service?: string;
 }
 
 /** A client that is slower than this is cut off. */
 const requestMs = 10_000;
 const retryMs = 1_000;
+const statusMs = 2_000;
 
 export class Exporter {
   readonly #host: Host;
@@ -84,11 +87,26 @@ export class Exporter {
         send(response, 200, registry.contentType, await registry.metrics());
         return;
       }
+      case '/healthz':
+      case '/readyz':
+        if (this.#place.service === undefined) break;
+        await this.#tellHealth(response, this.#place.service, request.url === '/readyz');
+        return;
       case '/choria/':
         send(response, 200, 'application/json', JSON.stringify(await this.#about()));
         return;
-      default:
-        send(response, 404, 'text/plain', 'there are /metrics, /choria/prometheus, /choria/metrics and /choria/\n');
+    }
+    send(response, 404, 'text/plain', 'there are /metrics, /choria/prometheus, /choria/metrics and /choria/\n');
+  }
+
+  /** It is alive as long as it answers, and ready when it can do its work. */
+  async #tellHealth(response: ServerResponse, service: string, ready: boolean): Promise<void> {
+    try {
+      const told = await this.#host.plugins.call('service', service, 'service/status', {}, { deadlineMs: statusMs });
+      const { healthy, summary } = told as { healthy: boolean; summary: string };
+      send(response, ready && !healthy ? 503 : 200, 'application/json', JSON.stringify({ ready: healthy, summary }));
+    } catch (error) {
+      send(response, 503, 'application/json', JSON.stringify({ ready: false, summary: (error as Error).message }));
     }
   }
 

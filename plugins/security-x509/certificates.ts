@@ -97,13 +97,12 @@ function remember<T>(kept: Map<string, T>, pem: string, value: T, most: number):
 function examine(pem: string, options: TrustOptions, now: number): Trusted {
   const [leaf, ...intermediates] = readCertificates(pem);
   if (!leaf) throw new WireError('WIRE_CERTIFICATE', 'the request carries no certificate in PEM form');
-  const commonName = /(?:^|\n)CN=(.*)/.exec(leaf.subject)?.[1] ?? '';
+  const { commonName, dnsNames } = namesOf(leaf);
   if (leaf.publicKey.asymmetricKeyType !== 'rsa')
     throw new WireError('WIRE_CERTIFICATE', `the key of ${commonName} is not RSA, which protocol v1 needs`);
   if (!leaf.keyUsage?.includes(clientAuth))
     throw new WireError('WIRE_CERTIFICATE', `the certificate of ${commonName} is not for client authentication`);
   buildChain(leaf, intermediates, options.roots, now);
-  const dnsNames = (leaf.subjectAltName ?? '').split(', ').flatMap((name) => (name.startsWith('DNS:') ? [name.slice(4)] : []));
   return {
     key: leaf.publicKey,
     commonName,
@@ -111,6 +110,13 @@ function examine(pem: string, options: TrustOptions, now: number): Trusted {
     privileged: [commonName, ...dnsNames].some((name) => options.privileged.some((pattern) => pattern.test(name))),
     notBefore: Date.parse(leaf.validFrom),
     notAfter: Date.parse(leaf.validTo),
+  };
+}
+
+export function namesOf({ subject, subjectAltName = '' }: X509Certificate): { commonName: string; dnsNames: string[] } {
+  return {
+    commonName: /(?:^|\n)CN=(.*)/.exec(subject)?.[1] ?? '',
+    dnsNames: subjectAltName.split(', ').flatMap((name) => (name.startsWith('DNS:') ? [name.slice(4)] : [])),
   };
 }
 

@@ -20,9 +20,10 @@ import {
   transportBytes,
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
+import { Countersigner } from './countersign.ts';
 import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
 
-const unsigned = 'insecure';
+const insecure = 'insecure';
 const signerAgent = 'aaa_signer';
 const maxReason = 200;
 
@@ -56,6 +57,12 @@ interface Signer {
   readonly callerid: string;
 }
 
+interface OpenOptions {
+  readonly from?: 'callers' | 'nodes';
+  /** An agent whose requests need no signature. */
+  readonly unsigned?: string;
+}
+
 type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
 
 export default definePlugin({
@@ -66,6 +73,7 @@ export default definePlugin({
     const tally = new Tally(1);
     let trust: TrustStore | undefined;
     const signing = new Map<Role, Signer>();
+    const countersigner = new Countersigner(config, process.env);
 
     const trustStore = (): TrustStore => {
       trust ??= createTrust(config, locate(config, 'server', process.env));
@@ -89,14 +97,19 @@ export default definePlugin({
           if (role === 'server') trustStore();
           return found;
         },
-        'security/open': ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
-          results: messages.map(({ payload }) => attempt(tally, () => open(payload, trustStore(), from === 'nodes'))),
+        'security/open': ({ messages, from = 'callers', unsigned }: Payloads & OpenOptions) => ({
+          results: messages.map(({ payload }) =>
+            attempt(tally, () => open(payload, trustStore, { ofNodes: from === 'nodes', unsigned })),
+          ),
         }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
         'security/sign': ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
           const { key, pem, callerid } = signer(role);
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
+        'security/countersign': async ({ requests }: { requests: readonly string[] }) => ({
+          secure: await countersigner.sign(requests),
+        }),
         'security/unseal': ({ messages }: Payloads) => ({
           results: messages.map(({ payload }) => attempt(tally, () => unseal(payload))),
         }),
@@ -152,12 +165,30 @@ function attempt<T extends object>(
   }
 }
 
-function open(payload: Uint8Array, trust: TrustStore, ofNodes: boolean) {
+function open(
+  payload: Uint8Array,
+  trust: () => TrustStore,
+  { ofNodes, unsigned }: { readonly ofNodes: boolean; readonly unsigned: string | undefined },
+) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
-  if (secure.pubcert === unsigned || secure.signature === unsigned)
-    throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  const isUnsigned = secure.pubcert === insecure || secure.signature === insecure;
+  if (isUnsigned && unsigned === undefined) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
   const request = readRequest(secure.message);
+  if (isUnsigned && request.agent !== unsigned) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  if (!isUnsigned) checkSigned(secure, request, trust(), ofNodes);
+  return {
+    request: { version: 1, ...request, body: decodePayload(request.body), digest: digestOf(secure.message) },
+    transport: headers,
+  };
+}
+
+function checkSigned(
+  secure: ReturnType<typeof readSecureRequest>,
+  request: ReturnType<typeof readRequest>,
+  trust: TrustStore,
+  ofNodes: boolean,
+): void {
   const name = callerName(request.caller);
   if (name === undefined)
     throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as choria=name`);
@@ -173,10 +204,6 @@ function open(payload: Uint8Array, trust: TrustStore, ofNodes: boolean) {
       `the signature of ${request.caller} does not belong to this request; it was altered, or signed with another key`,
     );
   }
-  return {
-    request: { version: 1, ...request, body: decodePayload(request.body), digest: digestOf(secure.message) },
-    transport: headers,
-  };
 }
 
 function seal({ id, agent, sender, body, seenBy = [], federation, server }: ReplyToSeal) {
@@ -202,7 +229,7 @@ function signRequest(request: RequestToSign, key: KeyObject, pem: string, caller
   });
   const data =
     agent === signerAgent
-      ? secureRequestText(message, unsigned, unsigned)
+      ? secureRequestText(message, insecure, insecure)
       : secureRequestText(message, sign('sha256', Buffer.from(message), key).toString('base64'), pem);
   return {
     payload: transportBytes(data, {

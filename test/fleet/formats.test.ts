@@ -70,6 +70,7 @@ describe('a DDL of ours', () => {
   test.skipIf(!existsSync(conformance)).each([
     ['rpcutil', `${ours}/rpcutil.json`],
     ['choria_util', `${ours}/choria_util.json`],
+    ['aaa_signer', `${ours}/aaa_signer.json`],
     ['package', `${distributionRoot()}/agents/package/ddl.json`],
     ['choria_provision', `${distributionRoot()}/plugins/provisioning-agent/ddl.json`],
   ])('%s has the names, types and patterns of the official one', (name, file) => {

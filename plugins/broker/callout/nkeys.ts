@@ -5,13 +5,22 @@ import { createHash, type KeyObject, sign } from 'node:crypto';
 import { publicHex } from '../../wire/tokens/ed25519.ts';
 
 /** First byte of a public key by what it belongs to. */
-const accountPrefix = 0;
+const prefixes = { account: 0, user: 20 };
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const header = Buffer.from(JSON.stringify({ typ: 'JWT', alg: 'ed25519-nkey' })).toString('base64url');
 
 /** `A…`: the public key of an account, whose private key is an ed25519 key. */
 export function accountName(key: KeyObject): string {
-  const body = Buffer.concat([Buffer.from([accountPrefix << 3]), Buffer.from(publicHex(key), 'hex')]);
+  return nameOf(key, prefixes.account);
+}
+
+/** `U…`: the public key of a user. */
+export function userName(key: KeyObject): string {
+  return nameOf(key, prefixes.user);
+}
+
+function nameOf(key: KeyObject, prefix: number): string {
+  const body = Buffer.concat([Buffer.from([prefix << 3]), Buffer.from(publicHex(key), 'hex')]);
   const checksum = Buffer.alloc(2);
   checksum.writeUInt16LE(crc16(body));
   return base32(Buffer.concat([body, checksum]));

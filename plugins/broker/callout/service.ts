@@ -1,26 +1,43 @@
-// Answers nats-server's question who a connection is: a node with a good provisioning token, under the name that it connects
-// with, which gets the subjects of that name and no others.
+// Answers nats-server's question who a connection is and what it may. Who is let in is decided by the grants.
 
 import type { KeyObject } from 'node:crypto';
 import { type AuthorizationRequest, validate } from '#schemas/nats/v2/authorization_request';
 import { validate as validateDisconnect } from '#schemas/nats/v2/client_disconnect';
 import type { BusMessage, Host } from '../../../core/sdk/typescript/index.ts';
-import { isNodeName, nodeSubject } from '../../wire/subjects.ts';
 import { TokenError } from '../../wire/tokens/errors.ts';
-import { nodePermissions } from '../provisioning-configuration.ts';
-import type { Names } from './names.ts';
 import { accountName, readNatsToken, signNatsToken } from './nkeys.ts';
-import type { TokenCheck } from './tokens.ts';
+
+export type Asked = AuthorizationRequest['nats'];
+
+/** What a connection gets. */
+export interface Grant {
+  readonly account: string;
+  /** Who it is, for the broker's log and monitor. */
+  readonly name: string;
+  /** When it is cut off, in seconds since 1970. */
+  readonly expires: number | undefined;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+export interface Grants {
+  /** Connections that are held to their names. */
+  readonly size: number;
+  /** @throws RefusedError, TokenError */
+  grant(asked: Asked): Promise<Grant>;
+  /** A connection of that server has ended. */
+  ended(server: string, connection: number): void;
+}
 
 export interface CalloutOptions {
   readonly connection: string;
+  /** Whose connections it is told of when they end. */
   readonly account: string;
+  /** What people call the port. */
+  readonly title: string;
   readonly issuer: KeyObject;
-  readonly tokens: TokenCheck;
-  readonly names: Names;
+  readonly grants: Grants;
 }
-
-type Asked = AuthorizationRequest['nats'];
 
 /** Someone who is refused tries again and again; it is told this often. */
 const repeatMs = 60_000;
@@ -28,7 +45,7 @@ const maxTold = 1_000;
 const version = 2;
 
 /** Why a connection is refused. */
-class RefusedError extends Error {
+export class RefusedError extends Error {
   override readonly name = 'RefusedError';
 }
 
@@ -46,17 +63,17 @@ export class Callout {
   }
 
   get counts(): { readonly granted: number; readonly refused: number; readonly names: number } {
-    return { ...this.#counts, names: this.#options.names.size };
+    return { ...this.#counts, names: this.#options.grants.size };
   }
 
   /** Over a connection that is open. */
   async listen(): Promise<void> {
     const { connection, account } = this.#options;
-    await this.#host.bus.subscribe({ connection, id: 'callout', subject: '$SYS.REQ.USER.AUTH' }, (message) =>
+    await this.#host.bus.subscribe({ connection, id: connection, subject: '$SYS.REQ.USER.AUTH' }, (message) =>
       this.#answer(message),
     );
     await this.#host.bus.subscribe(
-      { connection, id: 'callout-ends', subject: `$SYS.ACCOUNT.${account}.DISCONNECT` },
+      { connection, id: `${connection}-ends`, subject: `$SYS.ACCOUNT.${account}.DISCONNECT` },
       ({ payload }) => this.#ended(payload),
     );
   }
@@ -84,8 +101,7 @@ export class Callout {
     } catch (error) {
       const known = error instanceof RefusedError || error instanceof TokenError;
       const reason = known ? error.message : 'it could not be decided';
-      if (!known)
-        this.#host.log.error(`a connection to the port for provisioning could not be judged: ${(error as Error).message}`);
+      if (!known) this.#host.log.error(`a connection to ${this.#options.title} could not be judged: ${(error as Error).message}`);
       this.#tell(asked, reason);
       return { error: reason };
     }
@@ -93,23 +109,12 @@ export class Callout {
 
   /** @throws RefusedError, TokenError */
   async #grant(asked: Asked): Promise<string> {
-    const { auth_token: token = '', name = '' } = asked.connect_opts;
-    if (token === '') throw new RefusedError('there is no provisioning token');
-    const expires = await this.#options.tokens.check(token);
-    if (!isNodeName(name)) throw new RefusedError('the name of the connection is no identity of a node');
-    const claimed = await this.#options.names.claim(asked.server_id.id, asked.client_info.id, name);
-    if (!claimed.ok)
-      throw new RefusedError(
-        claimed.holder === asked.client_info.id
-          ? 'the connection has another name already'
-          : `${name} is connected already, and the first holder of a name keeps it; if two machines have one identity, change that of one`,
-      );
-    const { subscribe, publish } = nodePermissions(nodeSubject('provisioning', name));
+    const { account, name, expires, publish, subscribe } = await this.#options.grants.grant(asked);
     return this.#sign({
-      aud: this.#options.account,
+      aud: account,
       sub: asked.user_nkey,
       name,
-      ...(Number.isFinite(expires) && { exp: expires }),
+      ...(expires !== undefined && Number.isFinite(expires) && { exp: expires }),
       nats: { pub: { allow: publish }, sub: { allow: subscribe }, subs: -1, data: -1, payload: -1, type: 'user', version },
     });
   }
@@ -127,7 +132,7 @@ export class Callout {
 
   #ended(payload: Uint8Array): void {
     const event = parsed(() => JSON.parse(Buffer.from(payload).toString()) as unknown);
-    if (validateDisconnect(event)) this.#options.names.release(event.server.id, event.client.id);
+    if (validateDisconnect(event)) this.#options.grants.ended(event.server.id, event.client.id);
   }
 
   #tell({ connect_opts: { name = '' }, client_info: { host = '' } }: Asked, reason: string): void {
@@ -137,7 +142,7 @@ export class Callout {
     if (this.#told.size >= maxTold) this.#told.clear();
     this.#told.set(key, now);
     this.#host.log.warn(
-      `a connection to the port for provisioning from ${host || 'somewhere'} under the name ${JSON.stringify(name).slice(0, 260)} was refused: ${reason}`,
+      `a connection to ${this.#options.title} from ${host || 'somewhere'} under the name ${JSON.stringify(name).slice(0, 260)} was refused: ${reason}`,
     );
   }
 }

@@ -1,12 +1,13 @@
 // Tokens of users and of other clients. Source: choria-io/tokens, and the claims that Choria's AAA service gives.
 
 import { type ClientClaims, validate } from '#schemas/choria/tokens/v1/client';
-import { type Issuer, issuedBy, verifyIssued } from './chain.ts';
+import { type TrustAnchors, verifyTrusted } from './anchors.ts';
+import { type Issuer, issuedBy } from './chain.ts';
 import { TokenError } from './errors.ts';
-import { type Claims, readUnverified, signToken, type VerificationKey } from './jwt.ts';
+import { type Claims, readUnverified, signToken } from './jwt.ts';
 import { newKsuid } from './ksuid.ts';
 
-export type { ClientClaims };
+export type { ClientClaims, TrustAnchors };
 
 export type ClientPermissions = NonNullable<ClientClaims['permissions']>;
 
@@ -30,11 +31,6 @@ export interface ClientTokenRequest {
   readonly issuerName?: string;
   readonly now?: Date;
 }
-
-/** Whose signatures count: an organization's for its own tokens, or one of several keys. */
-export type TrustAnchors =
-  | { readonly issuers: ReadonlyMap<string, VerificationKey> }
-  | { readonly signers: readonly VerificationKey[] };
 
 export function makeClientToken(request: ClientTokenRequest, issuer: Issuer): Promise<string> {
   const { callerid, publicKey, ou = 'choria', tenant, agents = [], opaPolicy, userProperties = {}, permissions = {} } = request;
@@ -73,7 +69,7 @@ export async function readClientToken(text: string): Promise<ClientClaims> {
  * @throws TokenError
  */
 export async function verifyClientToken(text: string, trust: TrustAnchors, now = new Date()): Promise<ClientClaims> {
-  const claims = checked(await verifyByOne(text, await keysFor(text, trust), now));
+  const claims = checked(await verifyTrusted(text, trust, now));
   if (claims.iat !== undefined && claims.iat * 1000 > now.getTime())
     throw new TokenError('TOKEN_NOT_YET', 'the token was issued in the future; compare the clocks');
   return claims;
@@ -82,34 +78,6 @@ export async function verifyClientToken(text: string, trust: TrustAnchors, now =
 /** The caller that nodes get to see: `@` and `.` of the claim become `_`. Source: Choria's AAA service. */
 export function callerOf({ callerid }: Pick<ClientClaims, 'callerid'>): string {
   return callerid.replaceAll(/[@.]/g, '_');
-}
-
-/** @throws TokenError `TOKEN_SIGNATURE` for a token of an organization that is not trusted */
-async function keysFor(text: string, trust: TrustAnchors): Promise<readonly VerificationKey[]> {
-  if ('signers' in trust) return trust.signers;
-  const { ou } = await readUnverified(text);
-  const key = typeof ou === 'string' ? trust.issuers.get(ou) : undefined;
-  if (key) return [key];
-  throw new TokenError(
-    'TOKEN_SIGNATURE',
-    `the token is of the organization ${JSON.stringify(ou)?.slice(0, 60) ?? 'none'}, of which no key is known here`,
-  );
-}
-
-/** @throws TokenError of the key that came furthest: one whose signature holds tells more than one whose does not */
-async function verifyByOne(text: string, keys: readonly VerificationKey[], now: Date): Promise<Claims> {
-  let failure: unknown = new TokenError('TOKEN_KEY', 'no key is known here that tokens are verified with');
-  for (const key of keys) {
-    try {
-      return await verifyIssued(text, key, now);
-    } catch (error) {
-      if (!(error instanceof TokenError)) throw error;
-      const isAnothers = error.code === 'TOKEN_SIGNATURE' || error.code === 'TOKEN_CHAIN';
-      failure = error;
-      if (!isAnothers) break;
-    }
-  }
-  throw failure;
 }
 
 function checked(claims: Claims): ClientClaims {

@@ -1,7 +1,8 @@
 // Tokens of nodes. Source: choria-io/tokens, and the claims that Choria's provisioner gives.
 
 import { type ServerClaims, validate } from '#schemas/choria/tokens/v1/server';
-import { type Issuer, issuedBy, verifyIssued } from './chain.ts';
+import { type TrustAnchors, verifyTrusted } from './anchors.ts';
+import { type Issuer, issuedBy } from './chain.ts';
 import { TokenError } from './errors.ts';
 import { signToken, type VerificationKey } from './jwt.ts';
 import { newKsuid } from './ksuid.ts';
@@ -47,9 +48,13 @@ export function makeServerToken(request: ServerTokenRequest, issuer: Issuer): Pr
   return signToken(claims, issuer.key);
 }
 
-/** @throws TokenError */
-export async function verifyServerToken(text: string, trusted: VerificationKey, now = new Date()): Promise<ServerClaims> {
-  const claims = await verifyIssued(text, trusted, now);
+/** @param trusted a key, or several. @throws TokenError */
+export async function verifyServerToken(
+  text: string,
+  trusted: VerificationKey | TrustAnchors,
+  now = new Date(),
+): Promise<ServerClaims> {
+  const claims = await verifyTrusted(text, 'key' in trusted ? { signers: [trusted] } : trusted, now);
   if (!validate(claims)) {
     const [error] = validate.errors ?? [];
     throw new TokenError(

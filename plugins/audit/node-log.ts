@@ -1,9 +1,10 @@
-// The audit log: one compact JSON line a request, appended in order (format of Choria's audit log).
+// The audit log of a node: one compact JSON line a request, appended in order (format of Choria's audit log).
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
-import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import type { Host } from '../../core/sdk/typescript/index.ts';
+import type { NodeRecord } from './record.ts';
 
 interface Config {
   readonly 'plugin.rpcaudit.logfile'?: string;
@@ -11,30 +12,7 @@ interface Config {
   readonly 'plugin.rpcaudit.logfile.group'?: string;
 }
 
-interface AuditRecord {
-  readonly request_id: string;
-  /** Unix seconds. */
-  readonly request_time: number;
-  readonly caller: string;
-  readonly sender: string;
-  readonly agent: string;
-  readonly action: string;
-  readonly data: unknown;
-}
-
-export default definePlugin({
-  kind: 'auditor',
-  version: '1.0.0',
-  create: (host) => {
-    const log = new AuditLog(host);
-    return {
-      methods: { 'auditor/record': ({ records }: { records: readonly AuditRecord[] }) => log.append(records) },
-      shutdown: () => log.drained(),
-    };
-  },
-});
-
-class AuditLog {
+export class NodeLog {
   readonly #host: Host;
   readonly #config: Config;
   #lines: string[] = [];
@@ -47,7 +25,7 @@ class AuditLog {
   }
 
   /** Resolves when the lines are in the file. Lines of several callers share one write. */
-  async append(records: readonly AuditRecord[]): Promise<{ written: number }> {
+  async append(records: readonly NodeRecord[]): Promise<{ written: number }> {
     const file = this.#config['plugin.rpcaudit.logfile'];
     if (file === undefined) {
       if (!this.#warned) this.#host.log.warn('plugin.rpcaudit.logfile is not set; no audit log is written');
@@ -82,7 +60,7 @@ class AuditLog {
   }
 }
 
-function line(record: AuditRecord): string {
+function line(record: NodeRecord): string {
   const { request_id, request_time, caller, sender, agent, action, data } = record;
   return `${JSON.stringify({ timestamp: timestamp(new Date()), request_id, request_time, caller, sender, agent, action, data })}\n`;
 }

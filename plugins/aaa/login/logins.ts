@@ -1,0 +1,194 @@
+// Logins: when it was made and by whom, how often that was tried, who it is, the second factor, and then a token.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Host, printable } from '../../../core/sdk/typescript/index.ts';
+import type { Answer } from '../route.ts';
+import { failed, granted, notSigned } from './answers.ts';
+import type { Authenticators, User } from './authenticators.ts';
+import type { Issuers } from './issue.ts';
+import { Limit, LoginLimits } from './limits.ts';
+import { type Proof, problemOfProof } from './proof.ts';
+import type { SecondFactor } from './second-factor.ts';
+import type { Settings } from './settings.ts';
+
+/** Refusals are answered at multiples of this, whatever they took, so that their time tells nothing. */
+const refusalStepMs = 250;
+const longestName = 60;
+
+export interface Attempt {
+  /** Asked in this order until one knows the user. */
+  readonly methods: readonly string[];
+  readonly username: string;
+  readonly credential: string;
+  /** Of the second factor; undefined where it may be the end of the credential. */
+  readonly code: string | undefined;
+  readonly takesCodeFromCredential: boolean;
+  readonly proof: Proof;
+  readonly address: string;
+  readonly signal: AbortSignal;
+}
+
+export interface LoginTools {
+  readonly host: Host;
+  readonly site: string;
+  readonly settings: Settings;
+  readonly authenticators: Authenticators;
+  readonly issuers: Issuers;
+  readonly secondFactor: SecondFactor;
+  readonly isAllowed: (address: string) => boolean;
+  readonly now: () => number;
+}
+
+type Verdict =
+  | { readonly authenticator: string; readonly user: User }
+  | { readonly authenticator: string; readonly reason: string };
+
+export class Logins {
+  readonly #tools: LoginTools;
+  readonly #limits: LoginLimits;
+  /** Codes of the second factor by caller, since a password or ID token may be right. */
+  readonly #codes: Limit;
+  /** Lines in the log about those who try too often. */
+  readonly #told = new Limit(1, 60_000);
+
+  constructor(tools: LoginTools) {
+    this.#tools = tools;
+    const { limits } = tools.settings;
+    this.#limits = new LoginLimits(limits);
+    this.#codes = new Limit(limits.failuresByUser, limits.windowMs);
+  }
+
+  async logIn(attempt: Attempt): Promise<Answer> {
+    const started = performance.now();
+    const { methods, username, proof, address, signal } = attempt;
+    const { host, now, issuers, isAllowed } = this.#tools;
+    const [first = 'none'] = methods;
+    const early = isAllowed(address) ? this.#limits.admit(address, now()) : 'its address is none of allowed_clients';
+    if (early !== undefined) return this.#refuse(first, attempt, early, started);
+    const problem = problemOfProof(proof, now());
+    if (problem !== undefined) return this.#refuse(first, attempt, problem, started);
+    const limited = this.#limits.begin(userKey(attempt), address, now());
+    const verdict = limited === undefined ? await this.#ask(attempt) : { authenticator: first, reason: limited };
+    if ('reason' in verdict) {
+      await untilNextStep(started, signal);
+      return this.#refuse(verdict.authenticator, attempt, verdict.reason, started);
+    }
+    this.#limits.succeeded(userKey(attempt), address);
+    const { authenticator, user } = verdict;
+    try {
+      const nowMs = now();
+      const authTime = Math.floor(nowMs / 1_000);
+      const token = await issuers.issue({ authenticator, user, publicKey: proof.publicKey, authTime, nowMs });
+      await this.#count(authenticator, started);
+      host.log.info(`${shown(user.callerid)} logged in by ${authenticator} from ${address}`);
+      return granted(token);
+    } catch (error) {
+      host.log.error(`no token can be made for ${shown(username)}: ${(error as Error).message}`);
+      await this.#count(authenticator, started, true);
+      return notSigned();
+    }
+  }
+
+  /** A new token for who has a good one. @param check throws or tells why not, and says who it is */
+  async refresh(
+    check: () => Promise<Verdict & { readonly publicKey: string; readonly authTime: number }>,
+    address: string,
+  ): Promise<Answer> {
+    const started = performance.now();
+    const { host, now, issuers, isAllowed } = this.#tools;
+    const early = isAllowed(address) ? this.#limits.admit(address, now()) : 'its address is none of allowed_clients';
+    if (early !== undefined) return this.#refuseRefresh('refresh', address, early, started);
+    const { publicKey, authTime, ...verdict } = await check();
+    const { authenticator } = verdict;
+    if ('reason' in verdict) return this.#refuseRefresh(authenticator, address, verdict.reason, started);
+    try {
+      const token = await issuers.issue({ authenticator, user: verdict.user, publicKey, authTime, nowMs: now() });
+      await this.#count(authenticator, started);
+      return granted(token);
+    } catch (error) {
+      host.log.error(`no token can be made for ${shown(verdict.user.callerid)}: ${(error as Error).message}`);
+      return notSigned();
+    }
+  }
+
+  async #ask(attempt: Attempt): Promise<Verdict> {
+    const { methods, username, proof, address, signal } = attempt;
+    const { authenticators, secondFactor } = this.#tools;
+    let reasons = '';
+    let { credential, code } = attempt;
+    try {
+      if (attempt.takesCodeFromCredential)
+        ({ password: credential, code } =
+          code === undefined ? secondFactor.split(username, credential) : { password: credential, code });
+      const params = {
+        username,
+        credential,
+        publicKey: proof.publicKey.toLowerCase(),
+        address,
+        timestamp: Number(proof.timestamp),
+      };
+      for (const authenticator of methods) {
+        const outcome = await authenticators.login(authenticator, params, { signal });
+        if (!outcome.ok) {
+          reasons += `${reasons === '' ? '' : '; '}${methods.length > 1 ? `${authenticator}: ` : ''}${outcome.reason}`;
+          continue;
+        }
+        const reason = await this.#checkCode(outcome.user, code);
+        return reason === undefined ? { authenticator, user: outcome.user } : { authenticator, reason };
+      }
+    } catch (error) {
+      reasons = (error as Error).message;
+    }
+    return { authenticator: methods[0] ?? 'none', reason: reasons === '' ? 'no authenticator takes this' : reasons };
+  }
+
+  async #checkCode({ callerid, secondFactor: must = false }: User, code: string | undefined): Promise<string | undefined> {
+    const { secondFactor, now } = this.#tools;
+    if (!this.#codes.take(callerid, now())) return 'too many wrong codes of the second factor';
+    const reason = await secondFactor.check(callerid, code, must, now() / 1_000);
+    if (reason === undefined) this.#codes.clear(callerid);
+    return reason;
+  }
+
+  async #refuse(authenticator: string, { username, address }: Attempt, reason: string, started: number): Promise<Answer> {
+    const isLimit = reason.startsWith('too many');
+    const { host, now } = this.#tools;
+    if (!isLimit || this.#told.take(address, now()))
+      host.log.warn(`login of ${shown(username)} from ${address} refused: ${printable(reason)}`);
+    await this.#count(authenticator, started, true);
+    return failed();
+  }
+
+  async #refuseRefresh(authenticator: string, address: string, reason: string, started: number): Promise<Answer> {
+    this.#tools.host.log.warn(`a token from ${address} is not refreshed: ${printable(reason)}`);
+    await this.#count(authenticator, started, true);
+    return failed();
+  }
+
+  async #count(authenticator: string, started: number, isError = false): Promise<void> {
+    const { metrics } = this.#tools.host;
+    const labels = { site: this.#tools.site, authenticator };
+    const seconds = (performance.now() - started) / 1_000;
+    await Promise.all([
+      metrics.add('choria_aaa_authenticator_time_sum', seconds, labels, { help: 'Seconds that logins took' }),
+      metrics.add('choria_aaa_authenticator_time_count', 1, labels, { help: 'Logins' }),
+      ...(isError ? [metrics.add('choria_aaa_authenticator_errors', 1, labels, { help: 'Logins that were refused' })] : []),
+    ]);
+  }
+}
+
+/** Without a name, as with ID tokens, only the address is known. */
+function userKey({ methods, username, address }: Attempt): string {
+  return username === '' ? `${methods[0]} ${address}` : username;
+}
+
+function shown(name: string): string {
+  return JSON.stringify(printable(name.slice(0, longestName)));
+}
+
+async function untilNextStep(started: number, signal: AbortSignal): Promise<void> {
+  const took = performance.now() - started;
+  const rest = Math.ceil(took / refusalStepMs) * refusalStepMs - took;
+  // Whoever has gone needs no answer.
+  await delay(rest, undefined, { signal }).catch(() => undefined);
+}

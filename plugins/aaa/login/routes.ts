@@ -1,0 +1,142 @@
+// The calls of the HTTP interface for logins: Choria's, and those of Muster.
+
+import { validate as isLogin, type LoginRequest } from '#schemas/choria/aaa/v1/login';
+import { validate as isMethodLogin, type MethodLogin } from '#schemas/muster/aaa/v1/login';
+import { validate as isRefresh, type RefreshRequest } from '#schemas/muster/aaa/v1/refresh';
+import type { Host } from '../../../core/sdk/typescript/index.ts';
+import { type ClientClaims, readClientToken } from '../../wire/tokens/client.ts';
+import type { Answer, Call, Route } from '../route.ts';
+import { notConfigured } from './answers.ts';
+import { Authenticators } from './authenticators.ts';
+import { Issuers } from './issue.ts';
+import { Logins } from './logins.ts';
+import { Policies } from './policies.ts';
+import { Refresh } from './refresh.ts';
+import { SecondFactor } from './second-factor.ts';
+import { readLoginSettings, type Settings } from './settings.ts';
+import { BucketCodes, FileCodes } from './used-codes.ts';
+
+export interface LoginParts {
+  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP]`, `metrics` and `state`. */
+  readonly host: Host;
+  /** The JSON file of the service. */
+  readonly file: string;
+  /** Names, in their order. */
+  readonly authenticators: readonly string[];
+  readonly site: string;
+  /** How long a login may be refreshed; a Go duration. */
+  readonly maxSession?: string | undefined;
+  /** The connection to the brokers, where there is one: instances share there which codes were used. */
+  readonly connection?: string | undefined;
+  readonly isAllowed?: (address: string) => boolean;
+  /** Why a token does not count any more, if it does not. */
+  readonly revoked?: (claims: ClientClaims) => string | undefined | Promise<string | undefined>;
+  readonly now?: () => number;
+}
+
+/** Everything that is wrong with the settings of logins. */
+export async function loginProblems(parts: LoginParts): Promise<string[]> {
+  try {
+    const { issuers, secondFactor } = toolsOf(parts);
+    return [...(await issuers.problems()), ...secondFactor.problems()];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+/** @throws AaaError `AAA_SETTINGS` */
+export function loginRoutes(parts: LoginParts): Route[] {
+  if (parts.authenticators.length === 0)
+    return [{ method: 'POST', path: '/choria/v1/login', handle: async () => notConfigured() }];
+  const tools = toolsOf(parts);
+  const { authenticators, issuers, secondFactor } = tools;
+  const logins = new Logins(tools);
+  const refresh = new Refresh(tools, parts.revoked ?? (() => undefined), readClientToken);
+  return [
+    {
+      method: 'POST',
+      path: '/choria/v1/login',
+      accepts: (body) => isLogin(body),
+      handle: async (call) => logins.logIn(passwordAttempt(call, await authenticators.forPasswords())),
+    },
+    {
+      method: 'POST',
+      path: '/muster/v1/login',
+      accepts: (body) => isMethodLogin(body),
+      handle: async (call) => logins.logIn(methodAttempt(call, authenticators, await authenticators.forPasswords())),
+    },
+    {
+      method: 'POST',
+      path: '/muster/v1/refresh',
+      accepts: (body) => isRefresh(body),
+      handle: ({ body, address, signal }) => logins.refresh(() => refresh.check(body as RefreshRequest, signal), address),
+    },
+    { method: 'GET', path: '/muster/v1/login/methods', handle: () => methods(authenticators, secondFactor) },
+    { method: 'GET', path: '/.well-known/jwks.json', handle: async () => ({ status: 200, body: await issuers.jwks() }) },
+  ];
+}
+
+function toolsOf({
+  host,
+  file,
+  authenticators,
+  site,
+  maxSession,
+  connection,
+  isAllowed = () => true,
+  now = Date.now,
+}: LoginParts) {
+  const settings: Settings = readLoginSettings(file, authenticators, maxSession);
+  const onProblem = (message: string) => host.log.error(message);
+  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection);
+  return {
+    host,
+    site,
+    settings,
+    isAllowed,
+    now,
+    authenticators: new Authenticators(host, authenticators),
+    issuers: new Issuers(settings, new Policies(host)),
+    secondFactor: new SecondFactor(settings.secondFactor, used, onProblem),
+  };
+}
+
+function passwordAttempt({ body, address, signal }: Call, methods: readonly string[]) {
+  const { username, password, timestamp, public_key: publicKey, signature } = body as LoginRequest;
+  const [name, typed] = [username ?? '', password ?? ''];
+  return {
+    methods,
+    username: name,
+    credential: typed,
+    code: undefined,
+    takesCodeFromCredential: true,
+    proof: { timestamp: timestamp ?? '', publicKey: publicKey ?? '', signature: signature ?? '', text: `${name}:${typed}` },
+    address,
+    signal,
+  };
+}
+
+function methodAttempt({ body, address, signal }: Call, { names }: Authenticators, withPassword: readonly string[]) {
+  const { method, username, credential, code, timestamp, public_key: publicKey, signature } = body as MethodLogin;
+  const name = username ?? '';
+  return {
+    methods: names.includes(method) ? [method] : [],
+    username: name,
+    credential,
+    code: code ?? undefined,
+    takesCodeFromCredential: withPassword.includes(method),
+    proof: { timestamp, publicKey, signature, text: `${method}:${name}:${credential}` },
+    address,
+    signal,
+  };
+}
+
+async function methods(authenticators: Authenticators, secondFactor: SecondFactor): Promise<Answer> {
+  const told = await Promise.all(
+    authenticators.names.map(async (name) => {
+      const { credential, details = {} } = await authenticators.describe(name);
+      return { name, credential, details };
+    }),
+  );
+  return { status: 200, body: { methods: told, second_factor: secondFactor.isUsed } };
+}

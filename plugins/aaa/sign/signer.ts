@@ -1,0 +1,210 @@
+// Turns a request and a token into a secure request, straight through: read, token, lifetime, revocation, signature of the
+// user, caller, shape, time, replay, authorizer, signature, record. What fails is refused, and recorded too.
+
+import { verify } from 'node:crypto';
+import { promisify } from 'node:util';
+import type { Host } from '../../../core/sdk/typescript/index.ts';
+import { type ClientClaims, callerOf } from '../../wire/tokens/client.ts';
+import type { Revocations } from '../../wire/tokens/revocations.ts';
+import type { Audit } from './audit.ts';
+import type { Countersigner } from './countersigner.ts';
+import type { SignerNumbers } from './numbers.ts';
+import { isOurs, Refusal } from './refusal.ts';
+import type { Replays } from './replays.ts';
+import { type Asked, checkTime, endOfLife, type InnerRequest, readAsked, readInner, withCaller } from './request.ts';
+import type { UserTokens } from './tokens.ts';
+
+const authorizeMs = 15_000;
+const mostReason = 1_000;
+const verifies = promisify(verify);
+
+export interface SignCall {
+  readonly token: string;
+  readonly request: string;
+  /** Hex; empty if there is none. */
+  readonly signature: string;
+}
+
+export type Signed =
+  | { readonly secure: string }
+  | { readonly refusal: Refusal /** What the user is told besides that it was refused. */; readonly reason?: string };
+
+export interface SignerParts {
+  readonly host: Host;
+  readonly tokens: UserTokens;
+  readonly revocations: Revocations;
+  readonly replays: Replays;
+  readonly countersigner: Countersigner;
+  readonly audit: Audit;
+  readonly numbers: SignerNumbers;
+  readonly authorizer: string;
+  readonly site: string;
+  readonly bearer: boolean;
+  readonly maxTtlSeconds: number;
+}
+
+export class Signer {
+  readonly #parts: SignerParts;
+  readonly #running = new Set<Promise<Signed>>();
+
+  constructor(parts: SignerParts) {
+    this.#parts = parts;
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  sign(call: SignCall): Promise<Signed> {
+    const running = this.#sign(call).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    return running;
+  }
+
+  async drained(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
+  async #sign(call: SignCall): Promise<Signed> {
+    const { numbers, host } = this.#parts;
+    let inner: InnerRequest;
+    try {
+      inner = readInner(call.request);
+    } catch (error) {
+      return this.#refused(error, 'somebody');
+    }
+    const attempt = new Attempt(this.#parts, call, inner);
+    try {
+      const secure = await attempt.run();
+      numbers.allowed += 1;
+      host.log.debug(`signed ${attempt.what} for ${attempt.caller}`);
+      return { secure };
+    } catch (error) {
+      attempt.release(error);
+      const signed = this.#refused(error, attempt.caller, attempt.what);
+      await this.#parts.audit.record(attempt.decision('deny')).catch(() => undefined);
+      return signed;
+    }
+  }
+
+  #refused(error: unknown, caller: string, what = 'a request'): Signed {
+    const { numbers, host } = this.#parts;
+    numbers.denied += 1;
+    // What nobody thought of is a refusal like any other.
+    const refusal =
+      error instanceof Refusal ? error : new Refusal('SIGNER_KEY', `it failed: ${(error as Error).message}`, { cause: error });
+    if (refusal.code === 'SIGNER_TOKEN' || refusal.code === 'SIGNER_LIFETIME') numbers.invalidTokens += 1;
+    const line = `refused ${what} of ${caller}: ${refusal.message}`;
+    host.log[isOurs(refusal.code) || refusal.code === 'SIGNER_AUTHORIZER' ? 'error' : 'warn'](line, { code: refusal.code });
+    return { refusal, ...(refusal.told !== undefined && { reason: refusal.told.slice(0, mostReason) }) };
+  }
+}
+
+/** One request on its way. */
+class Attempt {
+  readonly #parts: SignerParts;
+  readonly #call: SignCall;
+  readonly #inner: InnerRequest;
+  /** As the request says, until the token is known to be good. */
+  caller: string;
+  #text: string;
+  #asked: Asked;
+  #free: (() => void) | undefined;
+
+  constructor(parts: SignerParts, call: SignCall, inner: InnerRequest) {
+    this.#parts = parts;
+    this.#call = call;
+    this.#inner = inner;
+    this.caller = inner.fields.caller;
+    this.#text = call.request;
+  }
+
+  get what(): string {
+    const { agent, id } = this.#inner.fields;
+    return `${agent}${this.#asked ? `#${this.#asked.action}` : ''} (request ${id})`.slice(0, 200);
+  }
+
+  decision(action: 'allow' | 'deny') {
+    return { caller: this.caller, action, inner: this.#inner, text: this.#text };
+  }
+
+  /** A request that was not signed by a fault of this service may come again. */
+  release(error: unknown): void {
+    if (!(error instanceof Refusal) || isOurs(error.code) || error.code === 'SIGNER_AUTHORIZER') this.#free?.();
+  }
+
+  async run(): Promise<string> {
+    const { tokens, revocations, countersigner, audit, replays, maxTtlSeconds } = this.#parts;
+    const { token, request } = this.#call;
+    const { fields } = this.#inner;
+    const now = Date.now();
+    const { claims, key } = await tokens.verify(token.trim(), now);
+    const revoked = revocations.revoked(claims);
+    if (revoked !== undefined)
+      throw new Refusal('SIGNER_REVOKED', `the token was revoked${revoked === '' ? '' : `: ${revoked}`}`);
+    await this.#checkSignature(key);
+    const caller = callerOf(claims);
+    if (!/^[a-z]+=[\w.-]/.test(caller)) throw new Refusal('SIGNER_CALLER', 'the callerid of the token is none that nodes take');
+    this.caller = caller;
+    this.#text = withCaller(this.#inner, caller);
+    this.#asked = readAsked(this.#inner);
+    checkTime(fields, now, maxTtlSeconds);
+    this.#free = replays.claim(caller, request, endOfLife(fields), now);
+    if (!this.#free) throw new Refusal('SIGNER_REPLAY', 'the same request was signed before');
+    await this.#authorize(claims);
+    const secure = await countersigner.sign(this.#text, this.#inner.version);
+    // The record comes before the signature leaves: whoever ends this process now leaves a record of what nobody got.
+    await audit.record(this.decision('allow'));
+    return secure;
+  }
+
+  async #checkSignature(key: Parameters<typeof verifies>[2]): Promise<void> {
+    const { signature, request } = this.#call;
+    if (signature === '') {
+      if (this.#parts.bearer) return;
+      throw new Refusal('SIGNER_SIGNATURE', 'its user did not sign the request');
+    }
+    const isHex = /^[0-9a-f]{128}$/i.test(signature);
+    if (!isHex || !(await verifies(null, Buffer.from(request), key, Buffer.from(signature, 'hex'))))
+      throw new Refusal('SIGNER_SIGNATURE', 'it was altered, or signed with another key than that of its token');
+  }
+
+  async #authorize(claims: ClientClaims): Promise<void> {
+    const asked = this.#asked;
+    const { numbers } = this.#parts;
+    if (!asked) {
+      numbers.decided('discovery.', true);
+      return;
+    }
+    const { allowed, reason, explanation = [] } = await this.#decide(asked, claims);
+    numbers.decided(`${asked.agent}.${asked.action}`, allowed);
+    if (allowed) return;
+    const told = explanation.length > 0 ? explanation.join(' ') : reason;
+    throw new Refusal('SIGNER_DENIED', `${this.#parts.authorizer} denied it: ${reason}`, { told });
+  }
+
+  async #decide(asked: NonNullable<Asked>, claims: ClientClaims) {
+    const { host, authorizer, site, numbers } = this.#parts;
+    const { id, sender, collective, ttl, time, filter } = this.#inner.fields;
+    const { agent, action, data } = asked;
+    const request = { agent, action, caller: this.caller, collective, data, id, sender, ttl, time, filter, site, claims };
+    try {
+      const { decisions } = (await host.plugins.call(
+        'authorizer',
+        authorizer,
+        'authorizer/authorize',
+        { requests: [request] },
+        { deadlineMs: authorizeMs },
+      )) as { decisions: { allowed: boolean; reason: string; explanation?: string[] }[] };
+      const [decision] = decisions;
+      if (decision) return decision;
+      throw new Error('it made no decision');
+    } catch (error) {
+      numbers.authorizerErrors += 1;
+      numbers.decided(`${agent}.${action}`, false);
+      throw new Refusal('SIGNER_AUTHORIZER', `the authorizer ${authorizer} failed: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+}

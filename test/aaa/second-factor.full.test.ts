@@ -1,0 +1,152 @@
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { URI } from 'otpauth';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFactorKey, sealFactor } from '../../plugins/wire/aaa/second-factors.ts';
+import { codeAt } from '../../plugins/wire/aaa/totp.ts';
+import { writeConfig } from '../support/command.ts';
+import { runWithInput } from '../support/login-cli.ts';
+import { LoginService } from '../support/login-service.ts';
+import { NatsServer } from '../support/nats.ts';
+
+const password = 'correct horse canary';
+
+describe('a second factor', () => {
+  let service: LoginService;
+  let config: string;
+  /** Unix milliseconds of the service; codes don't change while a test looks. */
+  let now = Date.now();
+  const clock = () => join(service.folder, 'clock');
+  const at = (seconds: number) => {
+    now += seconds * 1_000;
+    writeFileSync(clock(), String(now));
+  };
+  const muster = (args: readonly string[], input = '') => runWithInput([...args, '--config', config], input);
+  const login = async (typed: string) => (await service.login('anna', typed, { now })).body;
+  const codeOf = (uri: string) => URI.parse(uri).generate({ timestamp: now });
+
+  beforeAll(async () => {
+    service = await LoginService.start(
+      (folder) => {
+        writeFileSync(join(folder, 'seed'), '13'.repeat(32));
+        writeFileSync(join(folder, 'clock'), String(now));
+        mkdirSync(join(folder, 'client'));
+        return {
+          authenticator: 'userlist',
+          login: {
+            failures_by_user: 1_000,
+            second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') },
+          },
+          userlist_authenticator: { validity: '1h', users_file: join(folder, 'users.json'), signing_key: join(folder, 'seed') },
+        };
+      },
+      {},
+      (folder) => {
+        writeFileSync(join(folder, 'users.json'), '[]');
+        writeFileSync(join(folder, 'factors.json'), '{"users":{}}');
+        writeFileSync(join(folder, 'factors.key'), '7f'.repeat(32), { mode: 0o600 });
+        return { 'login.test.now': join(folder, 'clock') };
+      },
+    );
+    config = writeConfig(service.folder, 'aaa.conf', { 'plugin.aaa.config': join(service.folder, 'aaa.json') });
+  });
+  afterAll(() => service?.stop());
+
+  it('is given to a user who was added on the command line, and asked of him from then on', async () => {
+    const added = await muster(
+      ['aaa', 'user', 'add', 'anna', '--acl', 'webstack.*,rpcutil.ping', '--property', 'team=edge'],
+      `${password}\n`,
+    );
+    expect(added, added.err).toMatchObject({ code: 0 });
+    expect(statSync(join(service.folder, 'users.json')).mode & 0o777).toBe(0o600);
+    expect((await login(password)).token).toBeDefined();
+
+    const enrolled = await muster(['aaa', 'user', 'totp', 'anna', '--json']);
+    const { uri, recovery_codes: recovery } = JSON.parse(enrolled.out) as { uri: string; recovery_codes: string[] };
+    const [first = '', second = ''] = recovery;
+    expect(await login(password)).toEqual({ error: 'Login failed' });
+    expect((await login(`${password}${codeOf(uri)}`)).token).toBeDefined();
+    // The same code, and the one before it, are good for nothing any more.
+    expect(await login(`${password}${codeOf(uri)}`)).toEqual({ error: 'Login failed' });
+    const wrong = String((Number(codeOf(uri)) + 1) % 1_000_000).padStart(6, '0');
+    expect(await login(`${password}${wrong}`)).toEqual({ error: 'Login failed' });
+    at(30);
+    expect(await login(`wrong${codeOf(uri)}`)).toEqual({ error: 'Login failed' });
+    expect((await login(`${password}${codeOf(uri)}`)).token).toBeDefined();
+
+    expect((await login(`${password} ${first}`)).token).toBeDefined();
+    expect(await login(`${password} ${first}`)).toEqual({ error: 'Login failed' });
+    expect((await login(`${password} ${second.toUpperCase()}`)).token).toBeDefined();
+
+    const kept = readFileSync(join(service.folder, 'factors.json'), 'utf8');
+    const { secret } = URI.parse(uri);
+    for (const text of [secret.base32, secret.hex, first, first.replace('-', '')])
+      expect(kept + service.said).not.toContain(text);
+    for (const text of [password, secret.base32, codeOf(uri), second])
+      expect(service.said + added.out + added.err).not.toContain(text);
+  });
+
+  it('is lost with its codes when it is made anew, and goes when it is removed', async () => {
+    const { uri } = JSON.parse((await muster(['aaa', 'user', 'totp', 'anna', '--json'])).out) as { uri: string };
+    expect((await login(`${password}${codeOf(uri)}`)).token).toBeDefined();
+    expect((await muster(['aaa', 'user', 'totp', 'anna', '--remove'])).code).toBe(0);
+    expect((await login(password)).token).toBeDefined();
+  });
+
+  it('is shown in the list, and passwords are changed, asked for and never given as arguments', async () => {
+    expect((await muster(['aaa', 'user', 'add', 'anna'], 'another one\n')).err).toContain('anna is in');
+    expect((await muster(['aaa', 'user', 'add', 'a.b'], 'short\n')).err).toContain('fewer than 8 characters');
+    expect((await muster(['aaa', 'user', 'passwd', 'stranger'], 'another one\n')).err).toContain('there is no user stranger');
+    const changed = await muster(['aaa', 'user', 'passwd', 'anna'], 'another one canary\n');
+    expect(changed).toMatchObject({ code: 0 });
+    expect(await login(password)).toEqual({ error: 'Login failed' });
+    expect((await login('another one canary')).token).toBeDefined();
+    const listed = await muster(['aaa', 'user', 'list', '--json']);
+    expect(JSON.parse(listed.out)).toMatchObject([
+      { username: 'anna', acls: ['webstack.*', 'rpcutil.ping'], second_factor: false },
+    ]);
+    expect(listed.out).not.toContain('argon2');
+    expect(existsSync(join(service.folder, 'users.json.lock'))).toBe(false);
+    expect(readFactorKey(join(service.folder, 'factors.key'))).toHaveLength(32);
+  });
+});
+
+describe('a code of a user', () => {
+  it('is good once, at whichever of several services, and not at all while they can not ask each other', async () => {
+    const nats = await NatsServer.start();
+    const { hash } = await import('@node-rs/bcrypt');
+    const user = { username: 'anna', password: await hash(password, { cost: 4 }) };
+    const [key, secret] = [Buffer.alloc(32, 9), Buffer.alloc(20, 8)];
+    const factor = sealFactor('up=anna', { secret, recoveryCodes: ['abcde-fghjk', 'mnpqr-stuvw'] }, key);
+    const start = () =>
+      LoginService.start(
+        (folder) => {
+          writeFileSync(join(folder, 'seed'), '14'.repeat(32));
+          writeFileSync(join(folder, 'factors.json'), JSON.stringify({ users: { 'up=anna': factor } }));
+          writeFileSync(join(folder, 'factors.key'), key.toString('hex'));
+          return {
+            authenticator: 'userlist',
+            login: { second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key'), required: true } },
+            userlist_authenticator: { validity: '1h', users: [user], signing_key: join(folder, 'seed') },
+          };
+        },
+        { config: { 'login.test.broker': `nats://127.0.0.1:${nats.port}` } },
+      );
+    const services = [await start(), await start()];
+    const everywhere = (typed: string) => Promise.all(services.map((one) => one.login('anna', typed)));
+    try {
+      for (const typed of [`${password}${await codeAt(secret, Math.floor(Date.now() / 30_000))}`, `${password} abcde-fghjk`]) {
+        const answers = await everywhere(typed);
+        expect(answers.map(({ body }) => Object.keys(body)[0]).sort()).toEqual(['error', 'token']);
+        expect((await everywhere(typed)).map(({ body }) => body)).toEqual(Array(2).fill({ error: 'Login failed' }));
+      }
+      await nats.kill();
+      expect((await everywhere(`${password} mnpqr-stuvw`)).map(({ body }) => body)).toEqual(
+        Array(2).fill({ error: 'Login failed' }),
+      );
+    } finally {
+      await Promise.all(services.map((one) => one.stop()));
+      await nats.stop();
+    }
+  });
+});

@@ -1,0 +1,144 @@
+// The port for those who show a token in place of a certificate. Nodes and clients are real ones; what only an intruder would
+// do is done by bare connections.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, type NatsConnection } from 'nats';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { tokenWithProof } from '../../core/capabilities/nonce.ts';
+import { callerHash } from '../../plugins/wire/subjects.ts';
+import { Fleet, type TestClient } from '../support/fleet.ts';
+import { freePort, temporaryFolder, until } from '../support/folders.ts';
+import { goProgram } from '../support/provisioning.ts';
+import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
+
+const { path: folder, remove } = temporaryFolder();
+
+describe('a broker with a port for tokens', () => {
+  let fleet: Fleet;
+  let port: number;
+  const open: NatsConnection[] = [];
+
+  beforeAll(async () => {
+    vi.stubEnv('NATS_SERVER', await goProgram('nats-server'));
+    port = await freePort();
+    fleet = await Fleet.start({
+      'plugin.muster.broker.token_port': port,
+      'plugin.choria.network.stream.store': join(folder, 'streams'),
+      'plugin.security.issuer.names': 'choria',
+      'plugin.security.issuer.choria.public': publicOf(organizationSeed),
+    });
+  }, 200_000);
+  afterEach(async () => {
+    for (const connection of open.splice(0)) await connection.close();
+  });
+  afterAll(async () => {
+    await fleet?.stop();
+    vi.unstubAllEnvs();
+    remove();
+  });
+
+  const authority = () => join(fleet.folder, 'ca/ca.pem');
+  const holder = (config: Readonly<Record<string, string>>) => ({
+    ...config,
+    'plugin.security.choria.ca': authority(),
+    'plugin.choria.middleware_hosts': `localhost:${port}`,
+  });
+  const client = async (callerid: string, permissions: Readonly<Record<string, boolean>>): Promise<TestClient> =>
+    fleet.client('jump.test', holder(tokenConfig(folder, callerid, await clientToken(callerid, permissions))));
+
+  async function enter(token: string | undefined, seedOwner = 'up=anna', more: object = {}): Promise<NatsConnection> {
+    const seedFile = join(folder, 'entering.key');
+    writeFileSync(seedFile, seedOf(seedOwner));
+    const connection = await connect({
+      servers: `localhost:${port}`,
+      tls: { caFile: authority() },
+      reconnect: false,
+      inboxPrefix: `choria.reply.${callerHash(seedOwner)}`,
+      ...(token !== undefined && { authenticator: tokenWithProof(token, seedFile) }),
+      ...more,
+    });
+    open.push(connection);
+    return connection;
+  }
+
+  test('lets nodes and users with tokens meet, none of whom has a certificate', async () => {
+    await fleet.node('n1.test', { config: holder(tokenConfig(folder, 'n1.test', await serverToken('n1.test'))) });
+    const anna = await client('up=anna', { fleet_management: true });
+    const { replies } = await anna.call({ agent: 'rpcutil', action: 'ping', data: {} });
+    expect(replies.map(({ sender, statuscode }) => [sender, statuscode])).toEqual([['n1.test', 0]]);
+  });
+
+  test('lets them meet those on the port for certificates', async () => {
+    await fleet.node('n2.test', {
+      config: {
+        ...tokenConfig(folder, 'n2.test', await serverToken('n2.test')),
+        ...Object.fromEntries(
+          Object.entries(await fleet.certificate('n2.test')).flatMap(([key, value]) =>
+            key.startsWith('plugin.security.file.') ? [[key.replace('.file.', '.choria.'), value]] : [],
+          ),
+        ),
+      },
+    });
+    const anna = await client('up=anna', { fleet_management: true });
+    await until('both nodes answer', async () => (await anna.fleet.ping({ timeoutMs: 500 })).answers.length === 2);
+  });
+
+  test('gives users the streams that their token says, those of the fleet', async () => {
+    const operator = await fleet.connection();
+    const { jetstreamManager } = await import('@nats-io/jetstream');
+    await (await jetstreamManager(operator)).streams.add({ name: 'EVENTS', subjects: ['events.>'] });
+    const allowed = await enter(await clientToken('up=anna', { streams_user: true }));
+    const answer = await allowed.request('$JS.API.STREAM.INFO.EVENTS', '', { timeout: 2_000 });
+    expect(answer.json()).toMatchObject({ config: { name: 'EVENTS' } });
+    const admin = await allowed.request('$JS.API.STREAM.DELETE.EVENTS', '', { timeout: 500 }).catch((error: Error) => error);
+    expect(admin).toBeInstanceOf(Error);
+  });
+
+  test('keeps users out of the inboxes of others', async () => {
+    const anna = await enter(await clientToken('up=anna', { fleet_management: true }));
+    const problems: string[] = [];
+    const note = (error: Error | null) => {
+      if (error) problems.push(error.message);
+    };
+    anna.subscribe(`choria.reply.${callerHash('up=bert')}.>`, { callback: note });
+    anna.subscribe('choria.node.>', { callback: note });
+    await until('both are refused', () => problems.length === 2);
+    expect(problems.join(' ')).toMatch(/permissions violation.*permissions violation/i);
+  });
+
+  test('refuses whoever has no token, an altered one, or one of somebody else', async () => {
+    await expect(enter(undefined)).rejects.toThrow(/authorization violation/i);
+    const token = await clientToken('up=anna', {});
+    await expect(enter(token, 'up=bert')).rejects.toThrow(/authorization violation/i);
+    await expect(enter(token, 'up=anna', { authenticator: undefined, token })).rejects.toThrow(/authorization violation/i);
+    await expect(enter(await clientToken('up=anna', {}, { by: '77'.repeat(32) }))).rejects.toThrow(/authorization violation/i);
+    const past = await clientToken('up=anna', {}, { now: new Date(Date.now() - 7_200_000) });
+    await expect(enter(past)).rejects.toThrow(/authorization violation/i);
+    const told = (fleet.broker?.log ?? []).map(({ message }) => message).join('\n');
+    expect(told).toContain('there is no token');
+    expect(told).toContain('signed with another key than that of the token');
+    expect(told).toContain('is not signed with the key that the token is for');
+    expect(told).toContain('the token has expired');
+    expect(told).not.toContain(token);
+  });
+
+  test('cuts a connection off when its token ends', async () => {
+    const connection = await enter(await clientToken('up=anna', {}, { validitySeconds: 2 }));
+    await connection.closed();
+    expect(connection.isClosed()).toBe(true);
+  });
+});
+
+describe('a port for tokens', () => {
+  test('is not opened where nobody is trusted, or where nats-server can not ask', async () => {
+    const port = await freePort();
+    await expect(Fleet.start({ 'plugin.muster.broker.token_port': port })).rejects.toThrow('nobody');
+    await expect(
+      Fleet.start({
+        'plugin.muster.broker.token_port': port,
+        'plugin.choria.network.client_signer_cert': publicOf(organizationSeed),
+      }),
+    ).rejects.toThrow('needs nats-server 2.10 or later');
+  });
+});
