@@ -120,6 +120,54 @@ function javaPackagesOf(name) {
   return all.filter((line) => line === name || (/clojure|^lib.*(java|jackson)/.test(line) && !/jre|jdk/.test(line)));
 }
 
+/** What tests of logins meet: a browser, a directory, tokens that hold keys. */
+const debianPrograms = {
+  chromium: { packages: ['chromium'], programs: ['usr/lib/chromium/chromium'] },
+  slapd: { packages: ['slapd'], programs: ['usr/sbin/slapd', 'usr/sbin/slapadd'] },
+  softhsm: { packages: ['softhsm2', 'opensc', 'opensc-pkcs11'], programs: ['usr/bin/softhsm2-util', 'usr/bin/pkcs11-tool'] },
+};
+
+/**
+ * Programs of Debian, from PATH or unpacked into `.tools` with what they need that this machine lacks.
+ * @returns {{programs: string[], tree: string | undefined, env: Record<string, string>} | undefined}
+ */
+export function provideDebian(root, name, log) {
+  const { packages, programs } = debianPrograms[name];
+  const found = programs.map((path) => onPath(path.slice(path.lastIndexOf('/') + 1)));
+  if (found.every(Boolean)) return { programs: found, tree: undefined, env: {} };
+  const own = join(root, '.tools', name);
+  if (!existsSync(own)) {
+    log(`Unpacking ${name} from the Debian packages into .tools …`);
+    const unpacked = unpackDebian(root, withMissing(packages), (tree) => renameSync(tree, own));
+    if (!unpacked) return undefined;
+  }
+  return {
+    programs: programs.map((path) => join(own, path)),
+    tree: own,
+    env: { LD_LIBRARY_PATH: librariesIn(own).join(delimiter) },
+  };
+}
+
+/** The folders with libraries, of which some are one below the usual. */
+function librariesIn(tree) {
+  const folders = ['usr/lib', 'lib'].map((folder) => join(tree, folder, libraryTriplet(tree))).filter((path) => existsSync(path));
+  const below = folders.flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
+  const isWithLibraries = (path) => statSync(path).isDirectory() && readdirSync(path).some((name) => /^lib.*\.so/.test(name));
+  return [...folders, join(tree, 'usr/lib'), ...below.filter(isWithLibraries)];
+}
+
+/** Packages, and those that they depend on and that are not installed. */
+function withMissing(packages) {
+  const args = ['install', '--print-uris', '-y', '--no-install-recommends', ...packages];
+  const { stdout } = spawnSync('apt-get', args, { encoding: 'utf8' });
+  const files = String(stdout)
+    .split('\n')
+    .filter((line) => line.startsWith("'"))
+    .map((line) => line.split(' ')[1] ?? '');
+  const names = files.map((file) => file.split('_')[0] ?? '').filter((name) => name !== '');
+  return names.length > 0 ? names : packages;
+}
+
 /** Ruby finds its libraries below the folder that it was unpacked into, wherever that lies. */
 function rubyWrapper(version, triplet) {
   const api = `${version}.0`;

@@ -3,9 +3,11 @@
 
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, AaaSettingsError, aaaConfigKey, listOf, networksOf, readAaaSettings } from '../wire/aaa/settings.ts';
+import type { BrokerConfig } from '../wire/brokers.ts';
+import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
-import { type ConnectConfig, connect, connection } from './connect.ts';
+import { connect, connection } from './connect.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { serveSignerAgent } from './sign/agent.ts';
@@ -15,9 +17,9 @@ import { signRoute } from './sign/route.ts';
 const mostConnections = 8_192;
 const renewMs = 1_000;
 
-interface Config extends ConnectConfig {
+interface Config extends BrokerConfig, SecurityChoice {
   readonly 'plugin.aaa.config'?: string;
-  readonly collectives: readonly string[];
+  readonly collectives?: readonly string[];
   readonly libdir?: readonly string[];
   readonly 'plugin.muster.aaa.replicas': number;
 }
@@ -57,7 +59,7 @@ class AaaServiceRun {
     const settings = readAaaSettings(file, (warning) => host.log.warn(warning));
     this.#settings = settings;
     this.#usesBrokers = usesBrokers(settings, this.#config);
-    const identity = this.#usesBrokers ? await connect(host) : '';
+    const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
     if (this.#usesBrokers && settings.basicjwt_signer?.revocations !== false)
       this.#revocations = await followRevocations(host, connection, { replicas: this.#config['plugin.muster.aaa.replicas'] });
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
@@ -132,8 +134,8 @@ class AaaServiceRun {
       host: this.#host,
       connection,
       identity,
-      security: this.#config['plugin.muster.security'],
-      collectives: this.#config.collectives,
+      security: securityPlugin(this.#config),
+      collectives: this.#config.collectives ?? defaultCollectives(this.#config),
       sign: (call) => this.#sign(call),
     });
   }

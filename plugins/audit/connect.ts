@@ -2,21 +2,9 @@
 
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, brokerUrls, findBrokers } from '../wire/brokers.ts';
+import { ownConnection } from '../wire/own-connection.ts';
 
 export const connection = 'audit';
-
-interface Config extends BrokerConfig {
-  readonly 'plugin.choria.network.connect_timeout': number;
-  readonly 'plugin.muster.security': string;
-  readonly 'plugin.nats.user'?: string;
-  readonly 'plugin.nats.pass'?: string;
-}
-
-interface Own {
-  readonly certname: string;
-  readonly tls?: object;
-  readonly token?: string;
-}
 
 export interface ConnectSpec {
   /** Without any, those of the fleet. */
@@ -27,18 +15,8 @@ export interface ConnectSpec {
 }
 
 export async function connectAudit(host: Host, { servers, role, wait }: ConnectSpec): Promise<void> {
-  const config = host.config as unknown as Config;
-  const { 'plugin.nats.user': user, 'plugin.nats.pass': password, 'plugin.muster.security': security } = config;
-  const own = (await host.plugins.call('security', security, 'security/identity', { role })) as Own;
+  const config = host.config as unknown as BrokerConfig;
+  const { spec } = await ownConnection(host, role, 'audit');
   const urls = servers.length > 0 ? brokerUrls(servers) : (await findBrokers(config, process.env)).urls;
-  await host.bus.open({
-    connection,
-    servers: urls,
-    wait,
-    name: `${own.certname} audit`,
-    connectTimeoutMs: config['plugin.choria.network.connect_timeout'],
-    ...(own.tls && { tls: own.tls }),
-    ...(own.token !== undefined && { token: own.token }),
-    ...(user !== undefined && password !== undefined && { user, password }),
-  });
+  await host.bus.open({ connection, servers: urls, wait, ...spec });
 }

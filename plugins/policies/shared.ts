@@ -4,17 +4,14 @@ import { readFileSync } from 'node:fs';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
+import { ownConnection } from '../wire/own-connection.ts';
 import { sourceKey } from '../wire/rego/policy-use.ts';
-import { type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { openRecord, type PolicyRecord, RecordError, sealRecord, type Wanted } from './record.ts';
 
-export interface SharedConfig extends BrokerConfig, SecurityChoice {
+export interface SharedConfig extends BrokerConfig {
   readonly 'plugin.muster.policies.shared': boolean;
   readonly 'plugin.muster.policies.secret_file'?: string;
   readonly 'plugin.muster.policies.replicas': number;
-  readonly 'plugin.choria.network.connect_timeout': number;
-  readonly 'plugin.nats.user'?: string;
-  readonly 'plugin.nats.pass'?: string;
 }
 
 const connection = 'policies';
@@ -87,24 +84,8 @@ export class Shared {
   }
 
   async #connect(): Promise<void> {
-    const provider = securityPlugin(this.#config);
-    const { certname, tls, token, seed } = (await this.#host.plugins.call('security', provider, 'security/identity', {
-      role: 'server',
-    })) as { certname: string; tls?: object; token?: string; seed?: string };
-    const { 'plugin.nats.user': user, 'plugin.nats.pass': password } = this.#config;
-    await openLasting(
-      this.#host,
-      {
-        connection,
-        name: `${certname} policies`,
-        connectTimeoutMs: this.#config['plugin.choria.network.connect_timeout'],
-        ...(tls && { tls }),
-        ...(token !== undefined && { token }),
-        ...(seed !== undefined && { seed }),
-        ...(user !== undefined && password !== undefined && { user, password }),
-      },
-      () => findBrokers(this.#config, process.env),
-    );
+    const { spec } = await ownConnection(this.#host, 'server', 'policies');
+    await openLasting(this.#host, { connection, ...spec }, () => findBrokers(this.#config, process.env));
   }
 
   #failed(what: string, error: Error): void {

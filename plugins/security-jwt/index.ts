@@ -16,6 +16,7 @@ import {
   secureRequestText,
   transportBytes,
 } from '../wire/v2/messages.ts';
+import { Countersigner, type Delegator } from './countersign.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
 import { openRequest } from './request.ts';
 import { TokenTrust } from './trust.ts';
@@ -50,6 +51,12 @@ interface RequestToSign {
   readonly traceparent?: string;
 }
 
+interface OpenOptions {
+  readonly from?: 'callers' | 'nodes';
+  /** An agent whose requests need no signature. */
+  readonly unsigned?: string;
+}
+
 type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
 
 export default definePlugin({
@@ -58,6 +65,7 @@ export default definePlugin({
   create: (host) => {
     const config = host.config as SecurityConfig;
     const tally = new Tally(2);
+    const countersigner = new Countersigner();
     let trust: TokenTrust | undefined;
     let nodeCredentials: Promise<Credentials> | undefined;
 
@@ -86,8 +94,10 @@ export default definePlugin({
             host.log.warn('the broker is not verified: plugin.security.choria.ca is not set');
           return identity(config, credentials);
         },
-        'security/open': async ({ messages, from = 'callers' }: Payloads & { readonly from?: 'callers' | 'nodes' }) => ({
-          results: await Promise.all(messages.map(({ payload }) => attempt(tally, async () => openFor(from, payload, tokens())))),
+        'security/open': async ({ messages, from = 'callers', unsigned }: Payloads & OpenOptions) => ({
+          results: await Promise.all(
+            messages.map(({ payload }) => attempt(tally, async () => openFor(from, payload, tokens, unsigned))),
+          ),
         }),
         'security/seal': async ({ replies }: { replies: readonly ReplyToSeal[] }) => {
           const signer = (config['plugin.security.choria.sign_replies'] ?? true) ? await ofNode() : undefined;
@@ -97,6 +107,9 @@ export default definePlugin({
           const credentials = await (role === 'server' ? ofNode() : usable(config));
           return { messages: requests.map((request) => signRequest(request, credentials)) };
         },
+        'security/countersign': async ({ requests, delegator }: { requests: readonly string[]; delegator?: Delegator }) => ({
+          secure: await countersigner.sign(requests, delegator),
+        }),
         'security/unseal': async ({ messages }: Payloads) => ({
           results: await Promise.all(messages.map(({ payload }) => attempt(tally, async () => unseal(payload)))),
         }),
@@ -155,8 +168,8 @@ async function attempt<T extends object>(
   }
 }
 
-function openFor(from: 'callers' | 'nodes', payload: Uint8Array, trust: TokenTrust) {
-  if (from === 'callers') return openRequest(payload, trust);
+function openFor(from: 'callers' | 'nodes', payload: Uint8Array, trust: () => TokenTrust, unsigned: string | undefined) {
+  if (from === 'callers') return openRequest(payload, trust, unsigned);
   throw new WireError('WIRE_CALLER', 'what nodes tell of themselves by protocol v2 is not read here');
 }
 

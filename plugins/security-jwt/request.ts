@@ -11,30 +11,41 @@ import { readRequest, readSecureRequest, readTransport, type SecureRequest } fro
 import type { TokenTrust, Vouched } from './trust.ts';
 
 const signatureBytes = 64;
+/** In place of a signature. */
+const insecure = 'insecure';
 
-/** @throws WireError saying what does not hold */
-export async function openRequest(payload: Uint8Array, trust: TokenTrust, now = new Date()) {
+/**
+ * @param trust asked for only where something has to be verified
+ * @param unsigned an agent whose requests need no signature: what they hold proves itself
+ * @throws WireError saying what does not hold
+ */
+export async function openRequest(payload: Uint8Array, trust: () => TokenTrust, unsigned: string | undefined, now = new Date()) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
-  const vouched = await trust.vouch(secure.caller, secure.signer, now);
-  checkSignature(secure, vouched);
   const request = readRequest(secure.request.toString('utf8'));
-  if (callerName(request.caller) === undefined)
-    throw new WireError('WIRE_CALLER', `'${request.caller.slice(0, 60)}' is no caller id such as up=name`);
-  checkCaller(request.caller, vouched);
-  const time = Math.floor(request.time);
+  const isUnsigned = secure.signature.toString('latin1') === insecure && request.agent === unsigned;
+  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
   return {
     request: {
       version: 2,
       ...request,
-      time,
+      time: Math.floor(request.time),
       timeText: new Date(request.time * 1000).toISOString(),
       body: decodePayload(request.body),
       digest: digestOf(secure.request),
-      claims: vouched.caller,
+      ...(claims && { claims }),
     },
     transport: headers,
   };
+}
+
+async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<ClientClaims> {
+  const vouched = await trust.vouch(secure.caller, secure.signer, now);
+  checkSignature(secure, vouched);
+  if (callerName(caller) === undefined)
+    throw new WireError('WIRE_CALLER', `'${caller.slice(0, 60)}' is no caller id such as up=name`);
+  checkCaller(caller, vouched);
+  return vouched.caller;
 }
 
 function checkSignature({ request, signature }: SecureRequest, { caller, signer }: Vouched): void {

@@ -28,7 +28,7 @@ describe('muster login', () => {
 
   beforeAll(async () => {
     const { hash } = await import('@node-rs/bcrypt');
-    const users = [{ username: 'anna', password: await hash(password, { cost: 4 }), acls: ['*'] }];
+    const users = [{ username: 'anna', password: await hash(password, 4), acls: ['*'] }];
     service = await LoginService.start((folder) => {
       writeFileSync(join(folder, 'seed'), seed);
       return { authenticator: 'userlist', userlist_authenticator: { validity: '2h', users, signing_key: join(folder, 'seed') } };

@@ -115,7 +115,7 @@ describe('a code of a user', () => {
   it('is good once, at whichever of several services, and not at all while they can not ask each other', async () => {
     const nats = await NatsServer.start();
     const { hash } = await import('@node-rs/bcrypt');
-    const user = { username: 'anna', password: await hash(password, { cost: 4 }) };
+    const user = { username: 'anna', password: await hash(password, 4) };
     const [key, secret] = [Buffer.alloc(32, 9), Buffer.alloc(20, 8)];
     const factor = sealFactor('up=anna', { secret, recoveryCodes: ['abcde-fghjk', 'mnpqr-stuvw'] }, key);
     const start = () =>

@@ -90,6 +90,13 @@ async function grantedBy(
   offered: Methods | undefined,
   options: LoginOptions,
 ): Promise<Granted> {
+  if (method?.credential === 'oidc') {
+    const key = newKey();
+    const { signOn } = await import('./oidc.ts');
+    const credential = await signOn(host, method, key, service, { device: options.device, browser: options.browser !== false });
+    const code = await askedCode(host, offered?.secondFactor ?? false);
+    return logInBy(service, { method: method.name, credential, code, key });
+  }
   if (method && method.credential !== 'password')
     throw new LoginError('LOGIN_CONFIG', `the method ${printable(method.name)} can not be used by this client`);
   const { username, password, code } = await askedPassword(host, options.user, offered?.secondFactor ?? false);
@@ -109,6 +116,12 @@ interface Asked {
   readonly code: string | undefined;
 }
 
+/** Of a person only: what comes by single sign-on can not be in a pipe. */
+async function askedCode(host: Host, asksCode: boolean): Promise<string | undefined> {
+  if (!asksCode || !(await host.terminal.info()).interactive) return undefined;
+  return (await host.terminal.prompt('Code of your second factor, if you have one here: ')).trim() || undefined;
+}
+
 /** Of a person, or from a pipe: the password on the first line, a code on the second. */
 async function askedPassword(host: Host, user: string | undefined, asksCode: boolean): Promise<Asked> {
   const { interactive, piped } = await host.terminal.info();
@@ -117,8 +130,7 @@ async function askedPassword(host: Host, user: string | undefined, asksCode: boo
     const name = user ?? (await host.terminal.prompt(`Username${usual === '' ? '' : ` (${usual})`}: `));
     const username = needed(name.trim() || usual, 'a user name');
     const password = needed(await host.terminal.prompt('Password: ', { secret: true }), 'a password');
-    const code = asksCode ? (await host.terminal.prompt('Code of your second factor, if you have one: ')).trim() : '';
-    return { username, password, code: code || undefined };
+    return { username, password, code: await askedCode(host, asksCode) };
   }
   const [password = '', code = ''] = piped ? (await host.terminal.read({ limitBytes: 16_384 })).split(/\r?\n/) : [];
   return {

@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeJwt } from 'jose';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { distributionRoot } from '../../core/host/distribution.ts';
+import { writeConfig } from '../support/command.ts';
+import { until } from '../support/folders.ts';
+import { logInAt, startBrowser } from '../support/login-browser.ts';
+import { clientId, type RunningProvider, startProvider } from '../support/login-oidc.ts';
+import { LoginService } from '../support/login-service.ts';
+
+const people = {
+  'ann@example.net': { groups: ['operators', 'unknown'], email: 'ann@example.net' },
+  'visitor@example.net': { groups: ['guests'], email: 'visitor@example.net' },
+};
+const policy = 'package io.choria.aaasvc\n';
+
+describe.each([
+  ['in the ID token', true],
+  ['told by userinfo', false],
+])('single sign-on with groups %s, walked through in a real browser', (_, claimsInIdToken) => {
+  let provider: RunningProvider;
+  let service: LoginService;
+  let browser: Browser;
+  let config: string;
+  const tokenFile = () => join(service.folder, 'client/client.jwt');
+
+  beforeAll(async () => {
+    browser = await startBrowser();
+    provider = await startProvider(people, { claimsInIdToken });
+    service = await LoginService.start((folder) => {
+      writeFileSync(join(folder, 'seed'), '15'.repeat(32));
+      mkdirSync(join(folder, 'client'));
+      return {
+        authenticator: ['oidc'],
+        oidc_authenticator: {
+          issuer: provider.issuer,
+          client_id: clientId,
+          name_claim: 'email',
+          userinfo: !claimsInIdToken,
+          validity: '1h',
+          signing_key: join(folder, 'seed'),
+          groups: {
+            operators: { agents: ['webstack.*'], opa_policy: policy, permissions: { fleet_management: true }, tenant: 'mla' },
+          },
+        },
+      };
+    });
+    config = writeConfig(service.folder, 'client.conf', {
+      'plugin.login.aaasvc.login.url': `${service.url}/choria/v1/login`,
+      'plugin.choria.security.request_signer.token_file': tokenFile(),
+    });
+  }, 240_000);
+  afterAll(async () => {
+    await browser?.close();
+    await service?.stop();
+    await provider?.stop();
+  });
+
+  /** `muster login`, and what it says on the way. */
+  function begin(args: readonly string[]) {
+    const main = join(distributionRoot(), 'core/cli/main.js');
+    const child = spawn(process.execPath, [main, 'login', '--config', config, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const told = { out: '', err: '' };
+    child.stdout.on('data', (chunk: Buffer) => {
+      told.out += chunk;
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      told.err += chunk;
+    });
+    const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)));
+    const address = (pattern: RegExp) => until('an address is shown', () => pattern.exec(told.err)?.[1], 20_000);
+    return { told, ended, address };
+  }
+
+  it('gives a token by the code flow with PKCE', async () => {
+    const { told, ended, address } = begin(['--no-browser', '--json']);
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(await address(/Open (http\S+)/));
+    expect(existsSync(tokenFile())).toBe(false);
+    await logInAt(page, 'ann@example.net');
+    await page.waitForSelector('text=You are logged in');
+    expect(await ended, told.err).toBe(0);
+    expect(JSON.parse(told.out)).toMatchObject({ callerid: 'oidc=ann@example.net' });
+    expect(decodeJwt(readFileSync(tokenFile(), 'utf8'))).toMatchObject({
+      callerid: 'oidc=ann@example.net',
+      agents: ['webstack.*'],
+      opa_policy: policy,
+      permissions: { fleet_management: true },
+      tenant: 'mla',
+    });
+    await page.context().close();
+  });
+
+  it('gives a token by the device flow', async () => {
+    const { told, ended, address } = begin(['--device', '--json']);
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(await address(/or open (http\S+)/));
+    await page.click('button[type=submit]');
+    await logInAt(page, 'ann@example.net');
+    expect(await ended, told.err).toBe(0);
+    expect(decodeJwt(readFileSync(tokenFile(), 'utf8'))).toMatchObject({
+      callerid: 'oidc=ann@example.net',
+      agents: ['webstack.*'],
+    });
+    await page.context().close();
+  });
+
+  it('refuses whom the provider knows and nobody gave anything, and keeps the token that was there', async () => {
+    const before = readFileSync(tokenFile(), 'utf8');
+    const { told, ended, address } = begin(['--no-browser']);
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(await address(/Open (http\S+)/));
+    await logInAt(page, 'visitor@example.net');
+    expect(await ended).toBe(1);
+    expect(told.err).toContain('the login service refused: Login failed');
+    expect(service.said).toContain('no group of visitor@example.net gets anything here');
+    expect(readFileSync(tokenFile(), 'utf8')).toBe(before);
+    await page.context().close();
+  });
+
+  it('ends when the user says no', async () => {
+    const { told, ended, address } = begin(['--no-browser']);
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(await address(/Open (http\S+)/));
+    await page.click('text=[ Cancel ]');
+    expect(await ended).toBe(1);
+    expect(told.err).toContain('no login at the provider: access_denied');
+    await page.context().close();
+  });
+});
