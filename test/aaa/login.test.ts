@@ -16,7 +16,7 @@ const password = 'open:sesame';
 
 async function hashes() {
   const [{ hash: bcrypt }, { hash: argon2 }] = [await import('@node-rs/bcrypt'), await import('@node-rs/argon2')];
-  const b = await bcrypt(password, { cost: 4 });
+  const b = await bcrypt(password, 4);
   return { '2a': `$2a${b.slice(3)}`, '2b': b, '2y': `$2y${b.slice(3)}`, argon2id: await argon2(password) };
 }
 
