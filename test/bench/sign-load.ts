@@ -19,7 +19,13 @@ export interface Load {
   readonly seed: string;
   /** Port of the HTTP interface; else over NATS. */
   readonly port?: number;
-  readonly nats?: { readonly port: number; readonly collective: string; readonly cert: string; readonly key: string; readonly ca: string };
+  readonly nats?: {
+    readonly port: number;
+    readonly collective: string;
+    readonly cert: string;
+    readonly key: string;
+    readonly ca: string;
+  };
 }
 
 export interface LoadResult {

@@ -197,7 +197,9 @@ describe('plugin new', () => {
     expect((await muster('plugin', 'new', 'agent', 'x', '--lang', 'cobol')).err).toContain(
       'there are ts, python, go, rust, ruby',
     );
-    expect((await muster('plugin', 'new', 'wizard', 'x', '--lang', 'ts')).err).toContain('there are agent, auditor, authenticator, authorizer');
+    expect((await muster('plugin', 'new', 'wizard', 'x', '--lang', 'ts')).err).toContain(
+      'there are agent, auditor, authenticator, authorizer',
+    );
     expect((await muster('plugin', 'new', 'agent', 'No-Good', '--lang', 'ts')).err).toContain('is no good name');
     expect((await muster('plugin', 'new', 'agent', 'taken', '--lang', 'ts')).err).toContain('is already there');
   });
