@@ -6,7 +6,8 @@ import { readFactorKey, sealFactor } from '../../plugins/wire/aaa/second-factors
 import { codeAt } from '../../plugins/wire/aaa/totp.ts';
 import { writeConfig } from '../support/command.ts';
 import { runWithInput } from '../support/login-cli.ts';
-import { LoginService } from '../support/login-service.ts';
+import { FakeProvider } from '../support/login-fake-provider.ts';
+import { LoginKey, LoginService } from '../support/login-service.ts';
 import { NatsServer } from '../support/nats.ts';
 
 const password = 'correct horse canary';
@@ -146,6 +147,78 @@ describe('a code of a user', () => {
       );
     } finally {
       await Promise.all(services.map((one) => one.stop()));
+      await nats.stop();
+    }
+  });
+});
+
+describe('single sign-on', () => {
+  const secret = Buffer.alloc(20, 7);
+  const key = Buffer.alloc(32, 6);
+
+  async function start(provider: FakeProvider, config: Readonly<Record<string, unknown>> = {}): Promise<LoginService> {
+    return LoginService.start(
+      (folder) => {
+        writeFileSync(join(folder, 'seed'), '23'.repeat(32));
+        const factor = sealFactor('oidc=ann', { secret, recoveryCodes: [] }, key);
+        writeFileSync(join(folder, 'factors.json'), JSON.stringify({ users: { 'oidc=ann': factor } }));
+        writeFileSync(join(folder, 'factors.key'), key.toString('hex'));
+        return {
+          authenticator: 'oidc',
+          login: { second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') } },
+          oidc_authenticator: {
+            issuer: provider.issuer,
+            client_id: 'muster',
+            validity: '1h',
+            signing_key: join(folder, 'seed'),
+            everybody: { agents: ['*'] },
+            groups: { careful: { second_factor: true } },
+          },
+        };
+      },
+      { config },
+    );
+  }
+
+  async function send(service: LoginService, credential: string, code?: string) {
+    const token = new LoginKey();
+    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const signature = token.sign(`${timestamp}:oidc::${credential}`);
+    const body = { method: 'oidc', credential, timestamp, public_key: token.publicKey, signature };
+    return (await service.post('/muster/v1/login', { ...body, ...(code !== undefined && { code }) })).body;
+  }
+
+  it('asks for a code of ours as well, of whoever has a second factor or must have one', async () => {
+    const provider = await FakeProvider.start();
+    const service = await start(provider);
+    try {
+      const code = await codeAt(secret, Math.floor(Date.now() / 30_000));
+      expect(await send(service, await provider.sign({}))).toEqual({ error: 'Login failed' });
+      expect(await send(service, await provider.sign({}), '000000')).toEqual({ error: 'Login failed' });
+      expect((await send(service, await provider.sign({}), code)).token).toBeDefined();
+      expect(await send(service, await provider.sign({}), code)).toEqual({ error: 'Login failed' });
+      expect((await send(service, await provider.sign({ sub: 'bob' }))).token).toBeDefined();
+      expect(await send(service, await provider.sign({ sub: 'carla', groups: ['careful'] }), code)).toEqual({
+        error: 'Login failed',
+      });
+      expect(service.said).toContain('oidc=carla: the user must have a second factor, and has none');
+    } finally {
+      await service.stop();
+      await provider.stop();
+    }
+  });
+
+  it('takes an ID token once, at whichever of several services', async () => {
+    const [nats, provider] = [await NatsServer.start(), await FakeProvider.start()];
+    const config = { 'login.test.broker': `nats://127.0.0.1:${nats.port}` };
+    const services = [await start(provider, config), await start(provider, config)];
+    try {
+      const token = await provider.sign({ sub: 'bob' });
+      const answers = await Promise.all(services.map((service) => send(service, token)));
+      expect(answers.map((body) => Object.keys(body)[0]).sort()).toEqual(['error', 'token']);
+    } finally {
+      await Promise.all(services.map((service) => service.stop()));
+      await provider.stop();
       await nats.stop();
     }
   });

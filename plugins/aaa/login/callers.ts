@@ -3,9 +3,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Bucket, Host } from '../../../core/sdk/typescript/index.ts';
+import type { Host } from '../../../core/sdk/typescript/index.ts';
 import { callerOf } from '../../wire/tokens/client.ts';
 import { writeWhole } from '../../wire/whole-file.ts';
+import { options, SharedBucket } from './shared-bucket.ts';
 import { totpBucket } from './used-codes.ts';
 
 const mostKnown = 50_000;
@@ -52,19 +53,17 @@ export class Callers {
 }
 
 export class BucketOwners implements Owners {
-  readonly #bucket: Bucket;
-  readonly #replicas: number;
+  readonly #shared: SharedBucket;
 
   constructor(host: Host, connection: string, replicas: number) {
-    this.#bucket = host.kv.bucket(connection, totpBucket);
-    this.#replicas = replicas;
+    this.#shared = new SharedBucket(host, connection, totpBucket, { replicas });
   }
 
   async ownerOf(name: string, callerid: string): Promise<string> {
+    const bucket = await this.#shared.open();
     const key = `caller.${createHash('sha256').update(name).digest('hex')}`;
-    await this.#bucket.create({ replicas: this.#replicas });
-    const isOurs = (await this.#bucket.update(key, Buffer.from(callerid), 0)) !== null;
-    const entry = isOurs ? undefined : await this.#bucket.get(key);
+    const isOurs = (await bucket.update(key, Buffer.from(callerid), 0, options)) !== null;
+    const entry = isOurs ? undefined : await bucket.get(key, options);
     return entry ? Buffer.from(entry.value).toString() : callerid;
   }
 }

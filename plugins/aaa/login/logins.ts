@@ -8,6 +8,7 @@ import type { Authenticators, User } from './authenticators.ts';
 import type { Callers } from './callers.ts';
 import type { Issuers } from './issue.ts';
 import { Limit, LoginLimits } from './limits.ts';
+import type { Once } from './once.ts';
 import { type Proof, problemOfProof } from './proof.ts';
 import type { SecondFactor } from './second-factor.ts';
 import type { Settings } from './settings.ts';
@@ -37,6 +38,7 @@ export interface LoginTools {
   readonly issuers: Issuers;
   readonly secondFactor: SecondFactor;
   readonly callers: Callers;
+  readonly once: Once;
   readonly isAllowed: (address: string) => boolean;
   readonly now: () => number;
 }
@@ -136,7 +138,10 @@ export class Logins {
           continue;
         }
         const { callerid } = outcome.user;
-        const reason = (await callers.problem(callerid)) ?? (await this.#checkCode(outcome.user, code));
+        const reason =
+          (await this.#problemOfUse(authenticator, credential)) ??
+          (await callers.problem(callerid)) ??
+          (await this.#checkCode(outcome.user, code));
         if (reason === undefined) return { authenticator, user: outcome.user };
         return { authenticator, reason: `${shown(callerid)}: ${reason}` };
       }
@@ -144,6 +149,13 @@ export class Logins {
       reasons = (error as Error).message;
     }
     return { authenticator: methods[0] ?? 'none', reason: reasons === '' ? 'no authenticator takes this' : reasons };
+  }
+
+  /** Tokens of a provider are good once; authenticators know that of their own instance. */
+  async #problemOfUse(authenticator: string, credential: string): Promise<string | undefined> {
+    const { credential: kind } = await this.#tools.authenticators.describe(authenticator);
+    if (kind !== 'oidc' || (await this.#tools.once.use(tokenIn(credential)))) return undefined;
+    return 'the ID token was used at another instance';
   }
 
   async #checkCode({ callerid, secondFactor: must = false }: User, code: string | undefined): Promise<string | undefined> {
@@ -184,6 +196,11 @@ export class Logins {
 /** Without a name, as with ID tokens, only the address is known. */
 function userKey({ methods, username, address }: Attempt): string {
   return username === '' ? `${methods[0]} ${address}` : username;
+}
+
+/** The ID token alone: what is sent with it does not make it another one. */
+function tokenIn(credential: string): string {
+  return /"id_token"\s*:\s*"([^"]+)"/.exec(credential)?.[1] ?? credential;
 }
 
 function shown(name: string): string {

@@ -11,6 +11,7 @@ import { Authenticators } from './authenticators.ts';
 import { BucketOwners, Callers, FileOwners } from './callers.ts';
 import { Issuers } from './issue.ts';
 import { Logins } from './logins.ts';
+import { Once } from './once.ts';
 import { Policies } from './policies.ts';
 import { Refresh } from './refresh.ts';
 import { SecondFactor } from './second-factor.ts';
@@ -18,7 +19,7 @@ import { readLoginSettings, type Settings } from './settings.ts';
 import { BucketCodes, FileCodes } from './used-codes.ts';
 
 export interface LoginParts {
-  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP]`, `metrics` and `state`. */
+  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE]`, `metrics` and `state`. */
   readonly host: Host;
   /** The JSON file of the service. */
   readonly file: string;
@@ -96,6 +97,7 @@ function toolsOf({
 }: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
+  const onTrouble = (message: string) => host.log.warn(message);
   const folder = host.stateFolder ?? '.';
   const used = connection === undefined ? new FileCodes(folder) : new BucketCodes(host, connection, replicas);
   const owners = connection === undefined ? new FileOwners(folder) : new BucketOwners(host, connection, replicas);
@@ -108,7 +110,8 @@ function toolsOf({
     authenticators: new Authenticators(host, authenticators),
     issuers: new Issuers(settings, new Policies(host)),
     secondFactor: new SecondFactor(settings.secondFactor, used, onProblem),
-    callers: new Callers(owners, (message) => host.log.warn(message)),
+    callers: new Callers(owners, onTrouble),
+    once: new Once(host, connection, replicas, onTrouble),
   };
 }
 
