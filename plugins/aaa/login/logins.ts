@@ -193,9 +193,9 @@ export class Logins {
   }
 }
 
-/** Without a name, as with ID tokens, only the address is known. */
+/** Without a name, as with ID tokens, only the address is known. Directories don't look at case and blanks. */
 function userKey({ methods, username, address }: Attempt): string {
-  return username === '' ? `${methods[0]} ${address}` : username;
+  return username === '' ? `${methods[0]} ${address}` : username.normalize('NFKC').toLowerCase().replaceAll(/\s/g, '');
 }
 
 /** The ID token alone: what is sent with it does not make it another one. */

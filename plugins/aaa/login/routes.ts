@@ -155,9 +155,10 @@ function methodAttempt({ body, address, signal }: Call, { names }: Authenticator
 async function methods(authenticators: Authenticators, secondFactor: SecondFactor): Promise<Answer> {
   const told = await Promise.all(
     authenticators.names.map(async (name) => {
-      const { credential, details = {} } = await authenticators.describe(name);
-      return { name, credential, details };
+      // One that fails is none that can be used now.
+      const about = await authenticators.describe(name).catch(() => undefined);
+      return about ? [{ name, credential: about.credential, details: about.details ?? {} }] : [];
     }),
   );
-  return { status: 200, body: { methods: told, second_factor: secondFactor.isUsed } };
+  return { status: 200, body: { methods: told.flat(), second_factor: secondFactor.isUsed } };
 }
