@@ -85,6 +85,7 @@ describe.each([
     await page.waitForSelector('text=You are logged in');
     expect(await ended, told.err).toBe(0);
     expect(JSON.parse(told.out)).toMatchObject({ callerid: 'oidc=ann@example.net' });
+    expect(told.out + told.err + service.said).not.toContain('eyJ');
     expect(decodeJwt(readFileSync(tokenFile(), 'utf8'))).toMatchObject({
       callerid: 'oidc=ann@example.net',
       agents: ['webstack.*'],
