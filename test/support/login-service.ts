@@ -118,6 +118,20 @@ export class LoginService {
     }
   }
 
+  /** The whole service, with its own listener; without TLS. */
+  static async startWhole(settings: (folder: string) => object): Promise<LoginService> {
+    const { path: folder, remove } = temporaryFolder();
+    const [file, port] = [join(folder, 'aaa.json'), await freePort()];
+    try {
+      writeFileSync(file, JSON.stringify({ port, listen: '127.0.0.1', disable_tls: true, ...settings(folder) }));
+      const test = await startHost({ distribution: true, services: ['aaa'], config: { 'plugin.aaa.config': file } });
+      return new LoginService(folder, `http://127.0.0.1:${port}`, test, remove);
+    } catch (error) {
+      remove();
+      throw error;
+    }
+  }
+
   async stop(): Promise<void> {
     await this.test.stop();
     this.#remove();
