@@ -87,6 +87,34 @@ describe('a second factor', () => {
       expect(service.said + added.out + added.err).not.toContain(text);
   });
 
+  it('is taken by muster login from a second line, by whichever way it logs in', async () => {
+    const { uri, recovery_codes: recovery } = JSON.parse((await muster(['aaa', 'user', 'totp', 'anna', '--json'])).out) as {
+      uri: string;
+      recovery_codes: string[];
+    };
+    const client = writeConfig(service.folder, 'client.conf', {
+      'plugin.login.aaasvc.login.url': `${service.url}/choria/v1/login`,
+      'plugin.choria.security.request_signer.token_file': join(service.folder, 'client/client.jwt'),
+    });
+    const logIn = (args: readonly string[], code: string) => {
+      // A moment after the client signs, by its own clock.
+      now = Date.now() + 30_000;
+      writeFileSync(clock(), String(now));
+      const typed = code === 'now' ? codeOf(uri) : code;
+      return runWithInput(['login', '--user', 'anna', '--config', client, ...args], `${password}\n${typed}\n`);
+    };
+    for (const [args, code] of [
+      [[], 'now'],
+      [['--method', 'userlist'], recovery[0] ?? ''],
+      [[], recovery[1] ?? ''],
+    ] as const) {
+      const ran = await logIn(args, code);
+      expect(ran.code, ran.err).toBe(0);
+    }
+    expect((await logIn(['--method', 'userlist'], recovery[0] ?? '')).code).toBe(1);
+    expect((await logIn(['--method', 'nothing'], '')).err).toContain('this login service has no method nothing; it has userlist');
+  });
+
   it('is lost with its codes when it is made anew, and goes when it is removed', async () => {
     const { uri } = JSON.parse((await muster(['aaa', 'user', 'totp', 'anna', '--json'])).out) as { uri: string };
     expect((await login(`${password}${codeOf(uri)}`)).token).toBeDefined();
