@@ -157,6 +157,22 @@ describe('a login with an ID token', () => {
     expect(await send(other, before)).toEqual(failed);
   });
 
+  it('is good once, also when its signature is written in another way', async () => {
+    await provider.rotate('ES256');
+    const own = await start();
+    const token = await provider.sign({});
+    const [head = '', body = '', tail = ''] = token.split('.');
+    const signature = Buffer.from(tail, 'base64url');
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+    const other = order - BigInt(`0x${signature.subarray(32).toString('hex')}`);
+    const twin = Buffer.concat([signature.subarray(0, 32), Buffer.from(other.toString(16).padStart(64, '0'), 'hex')]);
+    expect((await send(own, token)).body.token).toBeDefined();
+    for (const again of [`${head}.${body}.${twin.toString('base64url')}`, JSON.stringify({ id_token: token, access_token: 'x' })])
+      expect(await send(own, again)).toEqual(failed);
+    expect(own.said.match(/the ID token was used before/g)).toHaveLength(2);
+    await provider.rotate();
+  });
+
   it('takes no token without a nonce where there is no device flow', async () => {
     const strict = await start({ flows: ['code'] });
     expect(await send(strict, await provider.sign({}))).toEqual(failed);

@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Host, printable } from '../../../core/sdk/typescript/index.ts';
+import { signedPart } from '../../wire/tokens/jwt.ts';
 import type { Answer } from '../route.ts';
 import { failed, granted, notSigned } from './answers.ts';
 import type { Authenticators, User } from './authenticators.ts';
@@ -140,8 +141,8 @@ export class Logins {
         const { callerid } = outcome.user;
         const reason =
           (await this.#problemOfUse(authenticator, credential)) ??
-          (await callers.problem(callerid)) ??
-          (await this.#checkCode(outcome.user, code));
+          (await this.#checkCode(outcome.user, code)) ??
+          (await callers.problem(callerid));
         if (reason === undefined) return { authenticator, user: outcome.user };
         return { authenticator, reason: `${shown(callerid)}: ${reason}` };
       }
@@ -154,7 +155,7 @@ export class Logins {
   /** Tokens of a provider are good once; authenticators know that of their own instance. */
   async #problemOfUse(authenticator: string, credential: string): Promise<string | undefined> {
     const { credential: kind } = await this.#tools.authenticators.describe(authenticator);
-    if (kind !== 'oidc' || (await this.#tools.once.use(tokenIn(credential)))) return undefined;
+    if (kind !== 'oidc' || (await this.#tools.once.use(signedPart(idTokenIn(credential))))) return undefined;
     return 'the ID token was used at another instance';
   }
 
@@ -198,9 +199,11 @@ function userKey({ methods, username, address }: Attempt): string {
   return username === '' ? `${methods[0]} ${address}` : username.normalize('NFKC').toLowerCase().replaceAll(/\s/g, '');
 }
 
-/** The ID token alone: what is sent with it does not make it another one. */
-function tokenIn(credential: string): string {
-  return /"id_token"\s*:\s*"([^"]+)"/.exec(credential)?.[1] ?? credential;
+/** An ID token, or what JSON says is one, as the authenticator reads it. */
+function idTokenIn(credential: string): string {
+  if (!credential.startsWith('{')) return credential;
+  const { id_token: token } = JSON.parse(credential) as { readonly id_token?: unknown };
+  return typeof token === 'string' ? token : credential;
 }
 
 function shown(name: string): string {
