@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { nodeInput } from '../wire/rego/input.ts';
 import { maxPolicyBytes } from '../wire/rego/policy-use.ts';
+import { PreparedPolicies } from '../wire/rego/prepared.ts';
 import { requestFilter } from '../wire/rego/request-filter.ts';
-import { PreparedPolicies } from './prepared-policies.ts';
 import { type AuthorizeDecision, type AuthorizeRequest, decideAll } from './requests.ts';
 
 /** A change of a policy counts after this. */

@@ -2,8 +2,8 @@
 
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { tokenInput } from '../wire/rego/input.ts';
+import { PreparedPolicies } from '../wire/rego/prepared.ts';
 import { requestFilter } from '../wire/rego/request-filter.ts';
-import { PreparedPolicies } from './prepared-policies.ts';
 import { type AuthorizeDecision, type AuthorizeRequest, decideAll } from './requests.ts';
 
 export default definePlugin({

@@ -1,8 +1,8 @@
 // The authorizer `aaasvc`, also called `aaasvc_policy`: whatever the caller's token has, a list of actions or a policy.
 
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
+import { PreparedPolicies } from '../wire/rego/prepared.ts';
 import { byList } from './action-list.ts';
-import { PreparedPolicies } from './prepared-policies.ts';
 import { type AuthorizeDecision, type AuthorizeRequest, decideAll } from './requests.ts';
 import { byTokenPolicy } from './token-policy.ts';
 

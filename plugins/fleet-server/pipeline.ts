@@ -42,6 +42,10 @@ interface OpenedRequest {
   readonly body: string;
   readonly digest: string;
   readonly traceparent?: string;
+  /** The time by RFC 3339, where it is known more exactly. */
+  readonly timeText?: string;
+  /** Of the caller's token, where the protocol has one. */
+  readonly claims?: object;
   /** Where traces are followed. */
   readonly span?: RequestSpan;
 }
@@ -300,11 +304,11 @@ export class Pipeline {
   }
 
   async #authorize(request: OpenedRequest, { action, data }: RpcRequest): Promise<boolean> {
-    const { host, config, files } = this.#parts;
+    const { host, config } = this.#parts;
     if (!config.rpcauthorization) return true;
-    const { agent, caller, collective, id, span } = request;
+    const { agent, caller, id, span } = request;
     try {
-      const asked = { agent, action, caller, collective, data, facts: files.facts, classes: files.classes };
+      const asked = { ...this.#asked(request), action, data };
       const { decisions } = (await host.plugins.call(
         'authorizer',
         config.rpcauthprovider.toLowerCase(),
@@ -320,6 +324,21 @@ export class Pipeline {
       host.log.error(`denied ${caller} ${agent}#${action} (request ${id}): the authorizer failed: ${(error as Error).message}`);
     }
     return false;
+  }
+
+  /** All that an authorizer may look at, but for what the body says. */
+  #asked({ id, agent, caller, collective, sender, ttl, time, timeText, filter, claims }: OpenedRequest): object {
+    const { config, files, agents } = this.#parts;
+    return {
+      ...{ id, agent, caller, collective, sender, ttl, time, filter },
+      ...(timeText !== undefined && { timeText }),
+      ...(claims && { claims }),
+      facts: files.facts,
+      classes: files.classes,
+      agents: agents.names,
+      provisionMode: config['plugin.muster.provisioning.active'] === true,
+      site: 'server',
+    };
   }
 
   async #audit({ id, time, caller, sender, agent, span }: OpenedRequest, { action, data }: RpcRequest): Promise<void> {

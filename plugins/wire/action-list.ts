@@ -24,7 +24,8 @@ export function decideByList(agents: readonly string[] | null | undefined, agent
 
 /** What would be needed, and what there is, for whoever was refused. */
 export function explainList(agents: readonly string[] | null | undefined, agent: string, verdict: ListVerdict): string[] {
-  if (verdict.allowed || verdict.error) return [`${verdict.reason}.`];
+  const why = `${verdict.reason.charAt(0).toUpperCase()}${verdict.reason.slice(1)}.`;
+  if (verdict.allowed || verdict.error) return [why];
   const all = agents ?? [];
   if (all.length === 0) return ['Your token allows no action at all: its list of actions is empty.'];
   const own = all.filter((entry) => entry.startsWith(`${agent}.`)).map((entry) => entry.slice(agent.length + 1));
@@ -33,7 +34,7 @@ export function explainList(agents: readonly string[] | null | undefined, agent:
     own.length > 0
       ? `Of the agent ${shown(agent)} you may call ${listed(own)}.`
       : `You may not call the agent ${shown(agent)}; your list is about ${listed(others)}.`;
-  return [`${verdict.reason}.`, have];
+  return [why, have];
 }
 
 const maxListed = 10;

@@ -82,7 +82,13 @@ function decodeObject(query: string): Record<string, string[]> {
 /** Undefined for what is no YAML. Keys become text, as in JSON. */
 function yaml(source: string): Json | undefined {
   try {
-    const value: unknown = parseYaml(source, { maxAliasCount: 100, logLevel: 'error', version: '1.1', schema: 'core' });
+    const value: unknown = parseYaml(source, {
+      maxAliasCount: 100,
+      logLevel: 'error',
+      version: '1.1',
+      schema: 'core',
+      uniqueKeys: false,
+    });
     return JSON.parse(JSON.stringify(value ?? null)) as Json;
   } catch {
     return undefined;

@@ -79,7 +79,7 @@ function printedInteger(value: number, given: Verb): string {
     if (verb === 'c') return padded(String.fromCodePoint(value >= 0 && value <= 0x10ffff ? value : 0xfffd), flags, width);
     if (verb === 'q' || verb === 'U' || verb === 'O' || verb === 'T' || verb === 'p')
       throw new Unclear(`sprintf takes no %${verb} of numbers here`);
-    return `%!${verb}(int=${printedInteger(value, { ...given, verb: 'd' })})`;
+    return `%!${verb}(int64=${printedInteger(value, { ...given, verb: 'd' })})`;
   }
   if (flags.includes('#') || given.precision !== undefined)
     throw new Unclear('sprintf takes neither # nor a precision with whole numbers here');
@@ -132,7 +132,7 @@ function padded(value: string, flags: string, width: number | undefined): string
 }
 
 function typeName(value: Json): string {
-  return typeof value === 'number' ? (Number.isInteger(value) ? 'int' : 'float64') : 'string';
+  return typeof value === 'number' ? (Number.isInteger(value) ? 'int64' : 'float64') : 'string';
 }
 
 function plain(value: Json): string {
@@ -142,7 +142,7 @@ function plain(value: Json): string {
 /** As OPA writes values. */
 function termText(value: Json): string {
   if (Array.isArray(value)) {
-    if (maybeSet(value)) throw new Unclear('sprintf can not tell whether this is an array or a set');
+    if (maybeSet(value)) throw new Unclear('sprintf can not tell whether this is an array or a set here');
     return `[${value.map(termText).join(', ')}]`;
   }
   if (isObject(value)) {

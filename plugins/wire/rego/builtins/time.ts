@@ -38,7 +38,7 @@ export function timeBuiltins(now: () => number): Readonly<Record<string, Builtin
     },
     'time.parse_rfc3339_ns': (given) => parsed(text(given), layouts.RFC3339 ?? ''),
     'time.parse_ns': (layout, given) => parsed(text(given), layouts[text(layout)] ?? text(layout)),
-    'time.parse_duration_ns': (given) => exact(within(defined(() => parseDuration(text(given)).nanoseconds))),
+    'time.parse_duration_ns': (given) => exact(within(defined(() => parseDuration(inHours(text(given))).nanoseconds))),
     'time.add_date': (given, years, months, days) => {
       const start = moment(given);
       const civil = civilOf(start);
@@ -69,6 +69,16 @@ function parsed(value: string, layout: string): ArrayBuffer {
 function within(nanoseconds: bigint): bigint {
   if (nanoseconds < least || nanoseconds > most) throw new Undefined('outside of what there is');
   return nanoseconds;
+}
+
+/** Days, weeks and years, which only policies have. */
+function inHours(duration: string): string {
+  const hours: Readonly<Record<string, number>> = { d: 24, w: 7 * 24, y: 365 * 24 };
+  return duration.replaceAll(/(\d+\.?\d*|\.\d+)([dwy])/g, (_all, count: string, unit: string) => {
+    const value = Number(count) * (hours[unit] ?? 0);
+    if (!Number.isSafeInteger(value * 3_600)) throw new Undefined('no duration');
+    return `${value}h`;
+  });
 }
 
 /** What the language of expressions refuses, Go does as well. */

@@ -29,8 +29,8 @@ export const unitBuiltins: Readonly<Record<string, Builtin>> = {
   },
   'units.parse_bytes': (given) => {
     const { number, unit } = split(given);
-    const found = /^([kmgtpe]?)(i?)b?$/.exec(unit.toLowerCase());
-    if (!found || (found[1] === '' && found[2] !== '')) throw new Undefined('no unit');
+    const found = /^(?:([kmgtpe])(i?)b?)?$/.exec(unit.toLowerCase());
+    if (!found) throw new Undefined('no unit');
     return Math.trunc(number * (found[2] ? 1024 : 1000) ** decimal.indexOf(found[1] ?? ''));
   },
 };

@@ -101,7 +101,9 @@ function flat(value: Json & object): readonly Json[] {
   return [...keys, ...keys.map((key) => (value as { readonly [key: string]: Json })[key] ?? null)];
 }
 
-/** Sets come as arrays in order without repetition, so that such an array may be one. */
+/** Sets come as arrays, in any order, so that an array in which nothing is there twice may be one. */
 export function maybeSet(value: Json | undefined): boolean {
-  return Array.isArray(value) && value.every((item, index) => index === 0 || compare(value[index - 1] as Json, item) < 0);
+  if (!Array.isArray(value)) return false;
+  const sorted = value.toSorted(compare);
+  return sorted.every((item, index) => index === 0 || compare(sorted[index - 1] as Json, item) !== 0);
 }

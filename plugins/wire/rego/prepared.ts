@@ -1,14 +1,13 @@
 // Policies as they are evaluated: prepared by the compiler, kept for the next request, evaluated in the thread for it, and
 // explained where they deny.
 
-import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
-import { type DecisionError, decisionOf, type PolicyDecision } from '../wire/rego/decision.ts';
-import { type CompiledPolicy, PolicyEvaluator } from '../wire/rego/evaluator.ts';
-import { type ExplainedRule, explainDenied } from '../wire/rego/explain.ts';
-import type { Input } from '../wire/rego/input.ts';
-import type { PolicyUse } from '../wire/rego/policy-use.ts';
-import type { RequestFilter } from '../wire/rego/worker-messages.ts';
-import type { AuthorizeDecision } from './requests.ts';
+import { type Host, PluginError } from '../../../core/sdk/typescript/index.ts';
+import { type DecisionError, decisionOf, type PolicyDecision } from './decision.ts';
+import { type CompiledPolicy, PolicyEvaluator } from './evaluator.ts';
+import { type ExplainedRule, explainAllowed, explainDenied } from './explain.ts';
+import type { Input } from './input.ts';
+import type { PolicyUse } from './policy-use.ts';
+import type { RequestFilter } from './worker-messages.ts';
 
 type Prepared =
   | { readonly ok: true; readonly key: string; readonly module: Uint8Array }
@@ -17,6 +16,13 @@ type Prepared =
 interface Explainer {
   readonly rules: readonly ExplainedRule[];
   readonly policy: CompiledPolicy | undefined;
+}
+
+export interface ExplainedDecision {
+  readonly allowed: boolean;
+  readonly error?: DecisionError;
+  readonly reason: string;
+  readonly explanation?: readonly string[];
 }
 
 /** Modules are 140 kB, and users of one role share one. */
@@ -31,31 +37,33 @@ export class PreparedPolicies {
   readonly #host: Host;
   readonly #use: PolicyUse;
   readonly #what: string;
+  readonly #share: boolean;
   readonly #evaluator = new PolicyEvaluator();
   readonly #prepared = new Map<string, Promise<Prepared>>();
   readonly #explainers = new Map<string, Promise<Explainer | undefined>>();
 
-  /** @param what how a policy is called in sentences */
-  constructor(host: Host, use: PolicyUse, what: string) {
+  /**
+   * @param what how a policy is called in sentences
+   * @param share whether other machines are to find what is compiled
+   */
+  constructor(host: Host, use: PolicyUse, what: string, share = true) {
+    this.#share = share;
     this.#host = host;
     this.#use = use;
     this.#what = what;
   }
 
-  async decide(
-    policy: string,
-    input: Input,
-    filter: RequestFilter,
-  ): Promise<AuthorizeDecision & { readonly error?: DecisionError }> {
-    if (!input.ok)
-      return { allowed: false, error: input.error, reason: input.reason, explanation: [`${sentence(input.reason)}`] };
+  /** @param explainAll whether it is also said what allows a request, for whoever has the time */
+  async decide(policy: string, input: Input, filter: RequestFilter, explainAll = false): Promise<ExplainedDecision> {
+    if (!input.ok) return { allowed: false, error: input.error, reason: input.reason, explanation: [sentence(input.reason)] };
     const prepared = await this.#prepare(policy);
     if (!prepared.ok) {
       const { reason, error = 'no_compiler' } = prepared;
-      return { allowed: false, error, reason: `${this.#what}: ${reason}`, explanation: [`${sentence(reason)}`] };
+      return { allowed: false, error, reason: `${this.#what}: ${reason}`, explanation: [sentence(reason)] };
     }
     const decision = decisionOf(await this.#evaluator.evaluate(prepared, input.text, filter), this.#what);
-    return decision.allowed ? decision : { ...decision, explanation: await this.#explain(policy, decision, input.text, filter) };
+    if (decision.allowed && !explainAll) return decision;
+    return { ...decision, explanation: await this.#explain(policy, decision, input.text, filter) };
   }
 
   close(): Promise<void> {
@@ -83,16 +91,23 @@ export class PreparedPolicies {
   }
 
   async #explain(policy: string, decision: PolicyDecision, document: string, filter: RequestFilter): Promise<string[]> {
-    if (decision.allowed || decision.error !== undefined) return [sentence(decision.reason)];
-    const plain = [`${sentence(decision.reason)}`];
+    const plain = [sentence(decision.reason)];
+    if (!decision.allowed && decision.error !== undefined) return plain;
     try {
       const explainer = await this.#explainer(policy);
       if (!explainer?.policy) return plain;
       const held = await this.#evaluator.evaluate(explainer.policy, document, filter);
       if (!held.ok || !Array.isArray(held.value)) return plain;
-      return explainDenied({ rules: explainer.rules, held: new Set(held.value), document: JSON.parse(document), filter });
+      const told = {
+        rules: explainer.rules,
+        held: new Set<string>(held.value),
+        document: JSON.parse(document) as unknown,
+        filter,
+      };
+      const sentences = decision.allowed ? explainAllowed(told) : explainDenied(told);
+      return sentences.length > 0 ? sentences : plain;
     } catch (error) {
-      this.#host.log.debug(`a denial was not explained: ${(error as Error).message}`);
+      this.#host.log.debug(`a decision was not explained: ${(error as Error).message}`);
       return plain;
     }
   }
@@ -117,7 +132,13 @@ export class PreparedPolicies {
   }
 
   async #ask<T>(method: string, policy: string, deadlineMs: number): Promise<T> {
-    return (await this.#host.plugins.call('policy-compiler', 'opa', method, { policy, use: this.#use }, { deadlineMs })) as T;
+    return (await this.#host.plugins.call(
+      'policy-compiler',
+      'opa',
+      method,
+      { policy, use: this.#use, share: this.#share },
+      { deadlineMs },
+    )) as T;
   }
 }
 
