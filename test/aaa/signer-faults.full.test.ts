@@ -247,6 +247,14 @@ describe('clients', () => {
     expect(await signer.end('SIGTERM')).toBe(0);
   }, 60_000);
 
+  test('of whom a thousand ask at once all get their signatures', async () => {
+    const signer = await started();
+    const anna = await signer.service.user('anna');
+    const answers = await Promise.all(Array.from({ length: 1_000 }, () => signer.service.sign(anna)));
+    expect(answers.filter(({ body }) => !('secure_request' in body))).toEqual([]);
+    expect(idsIn(join(signer.service.folder, 'audit.log'))).toHaveLength(1_000);
+  }, 60_000);
+
   test('that send what nobody would are refused, and the service goes on without a word of their secrets', async () => {
     const canary = 'canary-5d1f3c';
     const signer = await started({ settings: { logfile_auditor: { logfile: join(folder, 'fuzz.log') } } });

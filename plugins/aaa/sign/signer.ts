@@ -16,6 +16,10 @@ import { type Asked, checkTime, endOfLife, type InnerRequest, readAsked, readInn
 import type { UserTokens } from './tokens.ts';
 
 const authorizeMs = 15_000;
+/** In work; plugins take so many without refusing some. */
+const mostInWork = 256;
+/** With those that wait; more would wait longer than their clients. */
+const mostRunning = 8_192;
 const mostReason = 1_000;
 const verifies = promisify(verify);
 /** At once; one takes a third of the time that a signature of the service takes. */
@@ -50,6 +54,7 @@ export class Signer {
   readonly #parts: SignerParts;
   readonly #running = new Set<Promise<Signed>>();
   readonly #verifying = new Lane(mostVerified);
+  readonly #working = new Lane(mostInWork);
 
   constructor(parts: SignerParts) {
     this.#parts = parts;
@@ -60,7 +65,11 @@ export class Signer {
   }
 
   sign(call: SignCall): Promise<Signed> {
-    const running = this.#sign(call).finally(() => this.#running.delete(running));
+    if (this.#running.size >= mostRunning) {
+      const refusal = new Refusal('SIGNER_BUSY', `${mostRunning} requests are being signed already; run another instance`);
+      return Promise.resolve(this.#refused(refusal, 'somebody'));
+    }
+    const running = this.#working.run(() => this.#sign(call)).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return running;
   }
