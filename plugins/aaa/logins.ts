@@ -33,6 +33,7 @@ function partsOf({ host, file, settings, revocations, connection }: LoginParts):
     site: settings.site ?? 'default',
     maxSession: settings.max_session,
     connection,
+    replicas: host.config['plugin.muster.aaa.replicas'] as number,
     revoked: (claims) => {
       const reason = revocations.revoked(claims);
       return reason === undefined ? undefined : `the token is revoked${reason === '' ? '' : `: ${reason}`}`;

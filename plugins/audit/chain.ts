@@ -10,7 +10,9 @@ import { AuditError, type AuditorConfig, bytesOf, durationOf, fileProblems, prob
 
 const name = 'chain_auditor';
 const usualIntervalMs = 60_000;
-const staleMs = 10_000;
+/** A lock of a process that was killed ends after this. */
+const staleMs = 3_000;
+const retries = { retries: 5, factor: 1, minTimeout: 1_000, maxTimeout: 1_000 };
 
 export default definePlugin({
   kind: 'auditor',
@@ -73,7 +75,7 @@ async function openChain(host: Host): Promise<Open> {
 async function onlyOne(file: string): Promise<() => Promise<void>> {
   try {
     const lockfilePath = `${file}.lock`;
-    const release = await lock(file, { realpath: false, lockfilePath, stale: staleMs, onCompromised: () => undefined });
+    const release = await lock(file, { realpath: false, lockfilePath, stale: staleMs, retries, onCompromised: () => undefined });
     return () => release().catch(() => undefined);
   } catch (error) {
     throw new AuditError(`${file} is written to by another service; each needs a chain of its own (${(error as Error).message})`);

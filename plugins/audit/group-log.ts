@@ -45,9 +45,7 @@ export class GroupLog<T> {
   /** Resolves when they are on disk. @throws Error if they can't be; none of them is in the file then */
   append(entries: readonly T[]): Promise<void> {
     const written = new Promise<void>((resolve, reject) => this.#waiting.push({ entries, resolve, reject }));
-    this.#writing ??= this.#run().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#run();
     return written;
   }
 
@@ -70,6 +68,8 @@ export class GroupLog<T> {
         for (const { reject } of group) reject(error as Error);
       }
     }
+    // In the same turn as the last look, so that nobody waits for a run that is over.
+    this.#writing = undefined;
   }
 
   #takeGroup(): Waiting<T>[] {

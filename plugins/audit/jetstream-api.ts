@@ -1,6 +1,7 @@
 // What is needed of JetStream over the bus: store a message and hear that it is stored, make a stream, read one from its start.
 
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { connection } from './connect.ts';
 import { AuditError } from './section.ts';
@@ -168,8 +169,5 @@ function readAnswer(payload: Uint8Array): Answer {
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-  });
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

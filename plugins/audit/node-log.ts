@@ -33,9 +33,7 @@ export class NodeLog {
       return { written: 0 };
     }
     this.#lines.push(...records.map(line));
-    this.#writing ??= this.#write(file).finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write(file);
     await this.#writing;
     return { written: records.length };
   }
@@ -47,16 +45,22 @@ export class NodeLog {
   async #write(file: string): Promise<void> {
     // One turn of the event loop, so that what came together is written together.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#lines.length > 0) {
-      const lines = this.#lines.splice(0);
-      const mode = parseMode(this.#config['plugin.rpcaudit.logfile.mode'] ?? '0600');
-      const isNew = !existsSync(file);
-      // Opened by name each time, so that a rotated file is left behind.
-      await appendFile(file, lines.join(''), { mode });
-      if (isNew) chmodSync(file, mode);
-      const group = this.#config['plugin.rpcaudit.logfile.group'];
-      if (group !== undefined && isNew) chownSync(file, process.getuid?.() ?? 0, groupId(group));
+    try {
+      while (this.#lines.length > 0) await this.#writeLines(file, this.#lines.splice(0));
+    } finally {
+      // In the same turn as the last look, so that nobody is told of lines that are still to be written.
+      this.#writing = undefined;
     }
+  }
+
+  async #writeLines(file: string, lines: readonly string[]): Promise<void> {
+    const mode = parseMode(this.#config['plugin.rpcaudit.logfile.mode'] ?? '0600');
+    const isNew = !existsSync(file);
+    // Opened by name each time, so that a rotated file is left behind.
+    await appendFile(file, lines.join(''), { mode });
+    if (isNew) chmodSync(file, mode);
+    const group = this.#config['plugin.rpcaudit.logfile.group'];
+    if (group !== undefined && isNew) chownSync(file, process.getuid?.() ?? 0, groupId(group));
   }
 }
 

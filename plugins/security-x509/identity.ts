@@ -16,6 +16,9 @@ export interface SecurityConfig {
   readonly 'plugin.choria.ssldir'?: string;
   readonly 'plugin.choria.security.certname_whitelist'?: readonly string[];
   readonly 'plugin.choria.security.privileged_users'?: readonly string[];
+  readonly 'plugin.security.client_anon_tls'?: boolean;
+  readonly 'plugin.choria.security.request_signer.url'?: readonly string[];
+  readonly 'plugin.choria.security.request_signer.service'?: boolean;
 }
 
 export type Role = 'server' | 'client';

@@ -3,7 +3,6 @@
 import { type KeyObject, sign, verify } from 'node:crypto';
 import { definePlugin, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import type { Filter } from '../wire/filter.ts';
 import { digestOf, withHop } from '../wire/message-parts.ts';
 import { Tally } from '../wire/message-tally.ts';
 import { decodePayload } from '../wire/rpc.ts';
@@ -14,17 +13,24 @@ import {
   readSecureReply,
   readSecureRequest,
   readTransport,
-  requestText,
   secureReplyText,
   secureRequestText,
   transportBytes,
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
 import { Countersigner } from './countersign.ts';
+import {
+  identityOfUser,
+  insecure,
+  type RequestToSign,
+  signElsewhere,
+  signerAgent,
+  textFor,
+  whoIsLoggedIn,
+  wrapped,
+} from './elsewhere.ts';
 import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
 
-const insecure = 'insecure';
-const signerAgent = 'aaa_signer';
 const maxReason = 200;
 
 interface ReplyToSeal {
@@ -35,20 +41,6 @@ interface ReplyToSeal {
   readonly seenBy?: readonly (readonly string[])[];
   readonly federation?: Federation;
   readonly server?: string;
-}
-
-interface RequestToSign {
-  readonly id: string;
-  readonly agent: string;
-  readonly collective: string;
-  readonly ttl: number;
-  readonly filter: Filter;
-  readonly body: string;
-  readonly replyTo: string;
-  readonly sender: string;
-  readonly server?: string;
-  readonly federation?: Federation;
-  readonly traceparent?: string;
 }
 
 interface Signer {
@@ -89,9 +81,13 @@ export default definePlugin({
       return made;
     };
 
+    const signedIn = () => whoIsLoggedIn(host, config);
+
     return {
       methods: {
-        'security/identity': ({ role }: { role: Role }) => {
+        'security/identity': async ({ role }: { role: Role }) => {
+          const who = role === 'client' ? await signedIn() : undefined;
+          if (who) return identityOfUser(config, process.env, who);
           const found = identity(locate(config, role, process.env));
           // A node that has started can verify, and tells of a CA that is of no use before it does.
           if (role === 'server') trustStore();
@@ -103,7 +99,9 @@ export default definePlugin({
           ),
         }),
         'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
-        'security/sign': ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
+        'security/sign': async ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
+          const who = role === 'client' ? await signedIn() : undefined;
+          if (who) return { messages: await signElsewhere(host, requests, who.callerid) };
           const { key, pem, callerid } = signer(role);
           return { messages: requests.map((request) => signRequest(request, key, pem, callerid)) };
         },
@@ -214,31 +212,12 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 }
 
 function signRequest(request: RequestToSign, key: KeyObject, pem: string, callerid: string) {
-  const { id, sender, collective, agent, ttl, filter, body, replyTo, server, federation, traceparent } = request;
-  const message = requestText({
-    id,
-    sender,
-    caller: callerid,
-    collective,
-    agent,
-    ttl,
-    time: Math.floor(Date.now() / 1000),
-    filter,
-    body,
-    ...(traceparent !== undefined && { traceparent }),
-  });
+  const message = textFor(request, callerid);
   const data =
-    agent === signerAgent
+    request.agent === signerAgent
       ? secureRequestText(message, insecure, insecure)
       : secureRequestText(message, sign('sha256', Buffer.from(message), key).toString('base64'), pem);
-  return {
-    payload: transportBytes(data, {
-      replyTo,
-      sender,
-      seenBy: withHop([], server ?? '', sender),
-      ...(federation && { federation }),
-    }),
-  };
+  return wrapped(request, data);
 }
 
 function unseal(payload: Uint8Array) {

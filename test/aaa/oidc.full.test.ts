@@ -8,8 +8,9 @@ import { distributionRoot } from '../../core/host/distribution.ts';
 import { writeConfig } from '../support/command.ts';
 import { until } from '../support/folders.ts';
 import { logInAt, startBrowser } from '../support/login-browser.ts';
+import { FakeProvider } from '../support/login-fake-provider.ts';
 import { clientId, type RunningProvider, startProvider } from '../support/login-oidc.ts';
-import { LoginService } from '../support/login-service.ts';
+import { LoginKey, LoginService } from '../support/login-service.ts';
 
 const people = {
   'ann@example.net': { groups: ['operators', 'unknown'], email: 'ann@example.net' },
@@ -129,5 +130,38 @@ describe.each([
     expect(await ended).toBe(1);
     expect(told.err).toContain('no login at the provider: access_denied');
     await page.context().close();
+  });
+});
+
+describe('a provider that does not answer', () => {
+  it('fails a login after a while, and the log says why', async () => {
+    const provider = await FakeProvider.start();
+    const service = await LoginService.start((folder) => {
+      writeFileSync(join(folder, 'seed'), '17'.repeat(32));
+      const section = {
+        issuer: provider.issuer,
+        client_id: 'muster',
+        validity: '1h',
+        signing_key: join(folder, 'seed'),
+        everybody: {},
+      };
+      return { authenticator: 'oidc', oidc_authenticator: section };
+    });
+    try {
+      const credential = await provider.sign({});
+      const send = () => {
+        const [key, timestamp] = [new LoginKey(), String(Math.floor(Date.now() / 1_000))];
+        const signature = key.sign(`${timestamp}:oidc::${credential}`);
+        return service.post('/muster/v1/login', { method: 'oidc', credential, timestamp, public_key: key.publicKey, signature });
+      };
+      provider.trouble = 'silence';
+      expect((await send()).body).toEqual({ error: 'Login failed' });
+      expect(service.said).toContain('no answer within 8 s');
+      provider.trouble = 'none';
+      expect((await send()).body.token).toBeDefined();
+    } finally {
+      await service.stop();
+      await provider.stop();
+    }
   });
 });

@@ -7,6 +7,7 @@ const benches = [
   'reload',
   'fanout',
   'provisioning',
+  'aaa',
   'memory',
   'help',
   'filters',

@@ -1,24 +1,30 @@
-// Clients of a signer, in a process of their own: requests that were made before, so many under way, and how long each took.
+// Clients of a signer or of a login, in a process of their own: requests that were made before, so many under way, and how long each took.
 // Told by one line of JSON what to do; answers each such line with the times in milliseconds.
 
-import { createPrivateKey, sign } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { Agent, request as httpRequest } from 'node:http';
 import { createInterface } from 'node:readline';
 import { connect } from 'nats';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
-import { newRequestId } from '../../plugins/wire/rpc.ts';
+import { newRequestId, readRpcReply } from '../../plugins/wire/rpc.ts';
 import { replySubject, serviceSubject } from '../../plugins/wire/subjects.ts';
-import { keyFromSeed } from '../../plugins/wire/tokens/ed25519.ts';
-import { requestText, secureRequestText, transportBytes } from '../../plugins/wire/v1/messages.ts';
+import { keyFromSeed, publicHex } from '../../plugins/wire/tokens/ed25519.ts';
+import {
+  readSecureReply,
+  readTransport,
+  requestText,
+  secureRequestText,
+  transportBytes,
+} from '../../plugins/wire/v1/messages.ts';
 
 export interface Load {
   readonly count: number;
   readonly clients: number;
   readonly token: string;
   readonly seed: string;
-  /** Port of the HTTP interface; else over NATS. */
-  readonly port?: number;
+  /** Port of the HTTP interface. */
+  readonly port: number;
+  /** Over NATS in place of HTTP. */
   readonly nats?: {
     readonly port: number;
     readonly collective: string;
@@ -26,6 +32,8 @@ export interface Load {
     readonly key: string;
     readonly ca: string;
   };
+  /** Logins in place of signatures: user0 and so on. */
+  readonly login?: { readonly user: string; readonly password: string };
 }
 
 export interface LoadResult {
@@ -53,25 +61,30 @@ function textOf(): string {
 
 type Ask = (index: number) => Promise<boolean>;
 
-function overHttp(load: Load, texts: readonly { text: string; signature: string }[]): { ask: Ask; close: () => void } {
-  const agent = new Agent({ keepAlive: true, maxSockets: load.clients });
-  const bodies = texts.map(({ text, signature }) =>
-    JSON.stringify({ token: load.token, request: Buffer.from(text).toString('base64'), signature }),
-  );
+interface Way {
+  readonly ask: Ask;
+  readonly close: () => void;
+}
+
+interface SignedText {
+  readonly text: string;
+  readonly signature: string;
+}
+
+/** Bodies to one path; what is wanted is a member of the answer. */
+function overHttp({ port, clients }: Load, path: string, bodies: readonly string[], wanted: string): Way {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const ask: Ask = (index) =>
     new Promise((resolve, reject) => {
       const body = bodies[index] ?? '';
       const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-      const sent = httpRequest(
-        { host: '127.0.0.1', port: load.port, path: '/choria/v1/sign', method: 'POST', agent, headers },
-        (response) => {
-          let text = '';
-          response.on('data', (chunk: Buffer) => {
-            text += chunk;
-          });
-          response.on('end', () => resolve(text.includes('"secure_request"')));
-        },
-      );
+      const sent = httpRequest({ host: '127.0.0.1', port, path, method: 'POST', agent, headers }, (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve(text.includes(`"${wanted}"`)));
+      });
       sent.on('error', reject);
       sent.end(body);
     });
@@ -81,8 +94,8 @@ function overHttp(load: Load, texts: readonly { text: string; signature: string 
 async function overNats(
   load: Load,
   { port, collective, ...files }: NonNullable<Load['nats']>,
-  texts: readonly { text: string; signature: string }[],
-): Promise<{ ask: Ask; close: () => void }> {
+  texts: readonly SignedText[],
+): Promise<Way> {
   const connection = await connect({
     servers: `nats://127.0.0.1:${port}`,
     tls: { certFile: files.cert, keyFile: files.key, caFile: files.ca },
@@ -108,8 +121,8 @@ async function overNats(
   });
   connection.subscribe(replySubject(collective, caller, '*'), {
     callback: (_error, message) => {
-      const data = JSON.parse(message.string()) as { data: string };
-      waiting.get(message.subject)?.(Buffer.from(data.data, 'base64').toString().includes('\\\\\\"statuscode\\\\\\":0') || true);
+      const { body } = readSecureReply(readTransport(message.data).data);
+      waiting.get(message.subject)?.(readRpcReply(body).statuscode === 0);
       waiting.delete(message.subject);
     },
   });
@@ -123,13 +136,32 @@ async function overNats(
   return { ask, close: () => void connection.close() };
 }
 
-async function run(load: Load): Promise<LoadResult> {
-  const key = load.seed.includes('/') ? createPrivateKey(readFileSync(load.seed)) : keyFromSeed(load.seed);
+async function wayOf(load: Load): Promise<Way> {
+  if (load.login) return overHttp(load, '/choria/v1/login', loginBodies(load.count, load.login), 'token');
+  const key = keyFromSeed(load.seed);
   const texts = Array.from({ length: load.count }, () => {
     const text = textOf();
     return { text, signature: sign(null, Buffer.from(text), key).toString('hex') };
   });
-  const { ask, close } = load.nats ? await overNats(load, load.nats, texts) : overHttp(load, texts);
+  if (load.nats) return overNats(load, load.nats, texts);
+  const bodies = texts.map(({ text, signature }) =>
+    JSON.stringify({ token: load.token, request: Buffer.from(text).toString('base64'), signature }),
+  );
+  return overHttp(load, '/choria/v1/sign', bodies, 'secure_request');
+}
+
+function loginBodies(count: number, { user, password }: NonNullable<Load['login']>): string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const username = `${user}${index}`;
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const timestamp = String(Math.floor(Date.now() / 1000));
+    const signature = sign(null, Buffer.from(`${timestamp}:${username}:${password}`), privateKey).toString('hex');
+    return JSON.stringify({ username, password, timestamp, public_key: publicHex(privateKey), signature });
+  });
+}
+
+async function run(load: Load): Promise<LoadResult> {
+  const { ask, close } = await wayOf(load);
   const ms: number[] = [];
   let next = 0;
   let refused = 0;

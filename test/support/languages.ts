@@ -3,11 +3,11 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { accessSync, constants, cpSync, mkdirSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { distributionRoot } from '../../core/host/distribution.ts';
 
-export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+/** The checkout, whether this runs compiled or from source. */
+export const root = join(distributionRoot(), '..');
 
 const remedies = {
   go: 'install Go 1.21 or later, for instance from https://go.dev/dl',

@@ -35,11 +35,12 @@ export default definePlugin({ kind: 'service', version: '1.0.0', create: (host) 
     methods: { 'service/status': () => ({ healthy: true, summary: 'ok', details: {} }) },
     activate: async () => {
       const file = host.config['plugin.aaa.config'];
-      const { authenticator, site = 'default' } = JSON.parse(readFileSync(file, 'utf8'));
+      const settings = JSON.parse(readFileSync(file, 'utf8'));
+      const { authenticator, site = 'default' } = settings;
       const clock = host.config['login.test.now'];
       const broker = host.config['login.test.broker'];
       if (broker) await host.bus.open({ connection: 'login', servers: [broker] });
-      const parts = { host, ...(broker && { connection: 'login' }), file, site, authenticators: [authenticator ?? []].flat(), ...(clock && { now: () => Number(readFileSync(clock, 'utf8')) }) };
+      const parts = { host, ...(broker && { connection: 'login' }), file, site, authenticators: [authenticator ?? []].flat(), maxSession: settings.max_session, ...(clock && { now: () => Number(readFileSync(clock, 'utf8')) }) };
       const problems = await loginProblems(parts);
       if (problems.length > 0) throw new Error(problems.join('; '));
       const routes = loginRoutes(parts);

@@ -1,5 +1,6 @@
 // `muster login` and `muster logout`.
 
+import type { KeyObject } from 'node:crypto';
 import { definePlugin, type Host, printable } from '../../../core/sdk/typescript/index.ts';
 import { filesOf, type LoginConfig, loginUrls, tlsOf } from './config.ts';
 import { LoginError } from './errors.ts';
@@ -21,6 +22,11 @@ export interface LoginOptions {
   readonly device?: boolean;
   /** False with `--no-browser`. */
   readonly browser?: boolean;
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly pkcs11Module?: string;
+  readonly slot?: string;
+  readonly keyId?: string;
   readonly json?: boolean;
 }
 
@@ -97,11 +103,27 @@ async function grantedBy(
     const code = await askedCode(host, offered?.secondFactor ?? false);
     return logInBy(service, { method: method.name, credential, code, key });
   }
+  if (method?.credential === 'certificate') {
+    const [key, username] = [newKey(), options.user ?? ''];
+    const shown = await shownCertificate(host, options, { key, username });
+    const code = await askedCode(host, offered?.secondFactor ?? false);
+    return logInBy(service, { method: method.name, username, code, key, ...shown });
+  }
   if (method && method.credential !== 'password')
     throw new LoginError('LOGIN_CONFIG', `the method ${printable(method.name)} can not be used by this client`);
   const { username, password, code } = await askedPassword(host, options.user, offered?.secondFactor ?? false);
   if (method) return logInBy(service, { method: method.name, username, credential: password, code, key: newKey() });
   return logInWithPassword(service, username, password + behind(code));
+}
+
+async function shownCertificate(
+  host: Host,
+  options: LoginOptions,
+  login: { readonly key: KeyObject; readonly username: string },
+) {
+  const { 'plugin.muster.login.certificate': certificate, 'plugin.muster.login.key': key } = host.config as LoginConfig;
+  const { certificateCredential } = await import('./certificate.ts');
+  return certificateCredential(host, { certificate, key, ...options }, login);
 }
 
 /** As services take a code where there is one field only: the digits right behind the password, a recovery code after a blank. */

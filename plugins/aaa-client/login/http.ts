@@ -50,6 +50,7 @@ export async function askFirst(urls: readonly URL[], ask: Ask, tls: Tls): Promis
 async function askOne(url: URL, { method, body, signal }: Ask, tls: Tls): Promise<HttpAnswer> {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const isTls = url.protocol === 'https:';
+  const late = AbortSignal.timeout(deadlineMs);
   const options = {
     method,
     agent: false,
@@ -57,7 +58,7 @@ async function askOne(url: URL, { method, body, signal }: Ask, tls: Tls): Promis
       accept: 'application/json',
       ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
     },
-    signal: AbortSignal.any([AbortSignal.timeout(deadlineMs), ...(signal ? [signal] : [])]),
+    signal: AbortSignal.any([late, ...(signal ? [signal] : [])]),
     ...(isTls && { ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' as const }),
   };
   let isConnected = false;
@@ -76,7 +77,7 @@ async function askOne(url: URL, { method, body, signal }: Ask, tls: Tls): Promis
   } catch (error) {
     if (error instanceof LoginError) throw error;
     signal?.throwIfAborted();
-    const why = (error as Error).name === 'TimeoutError' ? `no answer within ${deadlineMs / 1_000} s` : (error as Error).message;
+    const why = late.aborted ? `no answer within ${deadlineMs / 1_000} s` : (error as Error).message;
     if (!isConnected) throw new NotReached(why);
     throw new LoginError('LOGIN_UNREACHABLE', `${url.origin} did not answer: ${printable(why)}`, { cause: error });
   }

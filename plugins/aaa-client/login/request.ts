@@ -68,11 +68,15 @@ export interface Credential {
   readonly code?: string | undefined;
   /** Made before, where the credential is bound to it. */
   readonly key: KeyObject;
+  /** Where the credential speaks of it; default now. */
+  readonly timestamp?: string;
 }
 
 /** @throws LoginError */
-export async function logInBy(service: Service, { method, username = '', credential, code, key }: Credential): Promise<Granted> {
-  const timestamp = now();
+export async function logInBy(
+  service: Service,
+  { method, username = '', credential, code, key, timestamp = now() }: Credential,
+): Promise<Granted> {
   const body = {
     method,
     username,

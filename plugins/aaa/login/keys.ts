@@ -13,7 +13,7 @@ export class SigningKeys {
 
   /** @param token file with the token of who issues in the name of an organization */
   constructor(files: readonly string[], token: string | undefined) {
-    this.#keys = files.map((file) => new KeptFile(file, () => readSigningKey(file)));
+    this.#keys = files.map((file) => new KeptFile(file, readSigningKey));
     this.#token = token;
   }
 

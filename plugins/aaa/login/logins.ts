@@ -60,7 +60,7 @@ export class Logins {
 
   async logIn(attempt: Attempt): Promise<Answer> {
     const started = performance.now();
-    const { methods, username, proof, address, signal } = attempt;
+    const { methods, proof, address, signal } = attempt;
     const { host, now, issuers, isAllowed } = this.#tools;
     const [first = 'none'] = methods;
     const early = isAllowed(address) ? this.#limits.admit(address, now()) : 'its address is none of allowed_clients';
@@ -83,7 +83,7 @@ export class Logins {
       host.log.info(`${shown(user.callerid)} logged in by ${authenticator} from ${address}`);
       return granted(token);
     } catch (error) {
-      host.log.error(`no token can be made for ${shown(username)}: ${(error as Error).message}`);
+      host.log.error(`no token can be made for ${shown(user.callerid)}: ${(error as Error).message}`);
       await this.#count(authenticator, started, true);
       return notSigned();
     }
@@ -134,7 +134,8 @@ export class Logins {
           continue;
         }
         const reason = await this.#checkCode(outcome.user, code);
-        return reason === undefined ? { authenticator, user: outcome.user } : { authenticator, reason };
+        if (reason === undefined) return { authenticator, user: outcome.user };
+        return { authenticator, reason: `${shown(outcome.user.callerid)}: ${reason}` };
       }
     } catch (error) {
       reasons = (error as Error).message;
@@ -150,11 +151,11 @@ export class Logins {
     return reason;
   }
 
-  async #refuse(authenticator: string, { username, address }: Attempt, reason: string, started: number): Promise<Answer> {
+  /** Names are told by authenticators that know them: what was typed there may be a password. */
+  async #refuse(authenticator: string, { address }: Attempt, reason: string, started: number): Promise<Answer> {
     const isLimit = reason.startsWith('too many');
     const { host, now } = this.#tools;
-    if (!isLimit || this.#told.take(address, now()))
-      host.log.warn(`login of ${shown(username)} from ${address} refused: ${printable(reason)}`);
+    if (!isLimit || this.#told.take(address, now())) host.log.warn(`a login from ${address} is refused: ${printable(reason)}`);
     await this.#count(authenticator, started, true);
     return failed();
   }
@@ -183,7 +184,7 @@ function userKey({ methods, username, address }: Attempt): string {
 }
 
 function shown(name: string): string {
-  return JSON.stringify(printable(name.slice(0, longestName)));
+  return printable(name.slice(0, longestName));
 }
 
 async function untilNextStep(started: number, signal: AbortSignal): Promise<void> {

@@ -28,6 +28,8 @@ export interface LoginParts {
   readonly maxSession?: string | undefined;
   /** The connection to the brokers, where there is one: instances share there which codes were used. */
   readonly connection?: string | undefined;
+  /** Brokers that keep a copy of what instances share there. */
+  readonly replicas?: number;
   readonly isAllowed?: (address: string) => boolean;
   /** Why a token does not count any more, if it does not. */
   readonly revoked?: (claims: ClientClaims) => string | undefined | Promise<string | undefined>;
@@ -51,6 +53,10 @@ export function loginRoutes(parts: LoginParts): Route[] {
   const tools = toolsOf(parts);
   const { authenticators, issuers, secondFactor } = tools;
   const logins = new Logins(tools);
+  if (secondFactor.isUsed && !secondFactor.isThere)
+    parts.host.log.warn(
+      'login.second_factor.file is not there, so that nobody has a second factor; `muster aaa user totp` makes it',
+    );
   const refresh = new Refresh(tools, parts.revoked ?? (() => undefined), readClientToken);
   return [
     {
@@ -83,12 +89,13 @@ function toolsOf({
   site,
   maxSession,
   connection,
+  replicas = 1,
   isAllowed = () => true,
   now = Date.now,
 }: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
-  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection);
+  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection, replicas);
   return {
     host,
     site,

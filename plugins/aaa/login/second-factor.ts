@@ -1,5 +1,6 @@
 // The second factor of whoever logs in, by whichever authenticator: a code that changes with time, or a recovery code.
 
+import { existsSync, readFileSync } from 'node:fs';
 import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import {
   type SecondFactor as Entry,
@@ -35,14 +36,14 @@ export class SecondFactor {
 
   constructor(settings: SecondFactorSettings | undefined, used: UsedCodes, onProblem: (message: string) => void) {
     this.#settings = settings;
-    this.#file = settings && new KeptFile(settings.file, (text) => readSecondFactors(text, settings.file));
+    this.#file = settings && new KeptFile(settings.file, (path) => readSecondFactors(readFileSync(path, 'utf8'), path));
     this.#used = used;
     this.#onProblem = onProblem;
   }
 
-  /** Every problem with its files. */
+  /** Every problem with its files. That there is none yet is no problem: nobody has a second factor. */
   problems(): string[] {
-    if (!this.#settings || !this.#file) return [];
+    if (!this.#settings || !this.#file || !existsSync(this.#settings.file)) return [];
     const { key } = this.#settings;
     return [() => void this.#file?.read(), () => void readFactorKey(key)].flatMap((look) => {
       try {
@@ -56,6 +57,10 @@ export class SecondFactor {
 
   get isUsed(): boolean {
     return this.#settings !== undefined;
+  }
+
+  get isThere(): boolean {
+    return this.#settings !== undefined && existsSync(this.#settings.file);
   }
 
   get isRequired(): boolean {
@@ -109,7 +114,7 @@ export class SecondFactor {
 
   /** While the file can not be read, what it said before; without that nobody gets past. */
   #factors(): SecondFactors | undefined {
-    if (!this.#file) return undefined;
+    if (!this.#file || (!this.#last && !existsSync(this.#file.path))) return undefined;
     try {
       this.#last = this.#file.read();
       this.#problem = undefined;

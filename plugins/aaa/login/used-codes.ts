@@ -19,9 +19,12 @@ export interface UsedCodes {
 /** Shared by instances; while the broker can not be asked, nobody with a second factor logs in. */
 export class BucketCodes implements UsedCodes {
   readonly #bucket: Bucket;
+  readonly #replicas: number;
   #isThere: Promise<unknown> | undefined;
 
-  constructor(host: Host, connection: string) {
+  /** @param replicas brokers that keep a copy */
+  constructor(host: Host, connection: string, replicas: number) {
+    this.#replicas = replicas;
     this.#bucket = host.kv.bucket(connection, totpBucket);
   }
 
@@ -43,7 +46,7 @@ export class BucketCodes implements UsedCodes {
   }
 
   async #create(): Promise<void> {
-    this.#isThere ??= this.#bucket.create();
+    this.#isThere ??= this.#bucket.create({ replicas: this.#replicas });
     try {
       await this.#isThere;
     } catch (error) {

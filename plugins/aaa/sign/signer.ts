@@ -82,7 +82,9 @@ export class Signer {
     } catch (error) {
       attempt.release(error);
       const signed = this.#refused(error, attempt.caller, attempt.what);
-      await this.#parts.audit.record(attempt.decision('deny')).catch(() => undefined);
+      const recorded = this.#parts.audit.record(attempt.decision('deny')).catch(() => undefined);
+      // Who could not record what was allowed has had his time.
+      if (!('refusal' in signed) || signed.refusal.code !== 'SIGNER_AUDIT') await recorded;
       return signed;
     }
   }

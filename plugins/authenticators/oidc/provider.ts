@@ -5,7 +5,7 @@ import { type FetchInit, type FetchOptions, fetchSafely, isSafe } from '../../wi
 
 const keptMs = 600_000;
 /** New keys are not asked for more often, whoever sends tokens with unknown ones. */
-const cooldownMs = 10_000;
+const cooldownMs = 1_000;
 const wellKnown = '/.well-known/openid-configuration';
 
 interface Discovered {

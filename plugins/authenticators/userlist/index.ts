@@ -67,8 +67,8 @@ class Users {
     // Somebody unknown takes as long as one of those who are known, and always the same one.
     const fits = await passwordFits(password, hash ?? this.#standIn(username, users));
     if (!user) return refused('there is no such user');
-    if (hash === undefined) return refused('the user has no password');
-    return fits ? this.#granted(user) : refused('the password is wrong');
+    if (hash === undefined) return refused(`${user.username} has no password`);
+    return fits ? this.#granted(user) : refused(`the password of ${user.username} is wrong`);
   }
 
   refresh(callerid: string): Outcome {

@@ -1,5 +1,6 @@
 // The users that may log in now: those of the settings and those of the file, which replaces what it held before whole.
 
+import { readFileSync } from 'node:fs';
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import { isPasswordHash } from '../../wire/aaa/passwords.ts';
@@ -30,7 +31,7 @@ export class UserList {
     this.#file =
       file === undefined
         ? undefined
-        : new KeptFile(file, (text) => this.#together(readUsers(text, file), `${where} and ${file}`));
+        : new KeptFile(file, () => this.#together(readUsers(readFileSync(file, 'utf8'), file), `${where} and ${file}`));
   }
 
   /** By name. While the file can not be used, those that it held before. */

@@ -34,11 +34,12 @@ export async function fetchSafely(
   const url = new URL(target);
   if (!isSafe(url)) throw new Error(`${url.origin} has no TLS`);
   const bytes = body === undefined || body === null ? undefined : Buffer.from(String(body));
+  const late = AbortSignal.timeout(timeoutMs);
   const options = {
     method,
     agent: false,
     headers: { ...Object.fromEntries(new Headers(headers)), ...(bytes && { 'content-length': bytes.length }) },
-    signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
+    signal: AbortSignal.any([late, ...(signal ? [signal] : [])]),
     ...(ca !== undefined && { ca: typeof ca === 'string' ? ca : [...ca] }),
   };
   try {
@@ -59,7 +60,7 @@ export async function fetchSafely(
     return new Response(hasBody ? Uint8Array.from(content) : null, { status, headers: answered });
   } catch (error) {
     signal?.throwIfAborted();
-    const why = (error as Error).name === 'TimeoutError' ? `no answer within ${timeoutMs / 1_000} s` : (error as Error).message;
+    const why = late.aborted ? `no answer within ${timeoutMs / 1_000} s` : (error as Error).message;
     throw new Error(`${url.origin} can not be asked: ${why}`, { cause: error });
   }
 }

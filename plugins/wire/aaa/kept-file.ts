@@ -1,21 +1,21 @@
 // A file that is read again when it has changed, whichever way: written over, renamed into place, with its old time.
 
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 
 /** What a file was made into, and what makes it anew. */
 export class KeptFile<T> {
   readonly path: string;
-  readonly #make: (text: string) => T;
+  readonly #make: (path: string) => T;
   #mark = '';
   #outcome: { readonly value: T } | { readonly error: unknown } | undefined;
 
-  /** @param make from the text; what it throws is kept as well, until the file changes */
-  constructor(path: string, make: (text: string) => T) {
+  /** @param make reads the file; what it throws is kept as well, until the file changes */
+  constructor(path: string, make: (path: string) => T) {
     this.path = path;
     this.#make = make;
   }
 
-  /** @throws what `make` threw, or what kept the file from being read */
+  /** @throws what `make` threw */
   read(): T {
     if (!this.#outcome || this.hasChanged()) this.#load();
     if (this.#outcome && 'value' in this.#outcome) return this.#outcome.value;
@@ -29,7 +29,7 @@ export class KeptFile<T> {
   #load(): void {
     this.#mark = markOf(this.path);
     try {
-      this.#outcome = { value: this.#make(readFileSync(this.path, 'utf8')) };
+      this.#outcome = { value: this.#make(this.path) };
     } catch (error) {
       this.#outcome = { error };
     }

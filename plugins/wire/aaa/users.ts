@@ -40,17 +40,23 @@ function collisions(users: UserEntries): string[] {
     const other = taken.get(caller);
     taken.set(caller, username);
     if (other === undefined) return [];
-    return [other === username ? `${username} is there twice` : `${other} and ${username} would both be the caller ${caller}`];
+    if (other === username) return [`${shown(username)} is there twice`];
+    return [`${shown(other)} and ${shown(username)} would both be the caller ${shown(caller)}`];
   });
 }
 
 function entryProblems({ username, validity }: UserEntry): string[] {
   if (!validity || goDurationSeconds(validity)) return [];
-  return [`the validity '${validity}' of ${username} is no duration such as 30m or 8h`];
+  return [`the validity '${shown(validity)}' of ${shown(username)} is no duration such as 30m or 8h`];
 }
 
 function nameAt(value: unknown, index: number): string {
   const entry: unknown = Array.isArray(value) ? value[index] : undefined;
   const { username } = (entry ?? {}) as { username?: unknown };
-  return typeof username === 'string' ? ` (${username.slice(0, 60)})` : '';
+  return typeof username === 'string' ? ` (${shown(username)})` : '';
+}
+
+/** What stands for a name may be a hash, in a list that was edited badly. */
+function shown(name: string): string {
+  return name.includes('$') ? 'a name with $' : name.slice(0, 60);
 }

@@ -93,9 +93,18 @@ export async function followRevocations(
     await follow();
     return revocations;
   }
+  let said = '';
   await host.timers.set({ id: watchId, afterMs: 0, everyMs: createMs }, async () => {
     if (!(await host.bus.info(connection)).connected) return;
-    await createRevocations(bucket, replicas);
+    try {
+      await createRevocations(bucket, replicas);
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== said)
+        host.log.warn(`revoked tokens can not be looked up, so that none is refused for it: ${message}; trying again`);
+      said = message;
+      return;
+    }
     await host.timers.clear(watchId);
     await follow();
   });

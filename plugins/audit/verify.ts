@@ -1,0 +1,194 @@
+// Looks at the files of a chain from their first line to their last: every line follows the one before, every checkpoint is
+// signed, and the end is where it was.
+
+import { createReadStream, existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { readHead } from './chain-file.ts';
+import { type ChainEntry, type ChainPlace, emptyChain, hashOf, isSigned, readLine } from './chain-format.ts';
+import { rotatedFiles } from './section.ts';
+
+export interface Verdict {
+  readonly ok: boolean;
+  /** Of the first thing that is wrong. */
+  readonly problem?: { readonly kind: 'altered' | 'dropped' | 'moved' | 'cut' | 'unsigned'; readonly message: string };
+  readonly files: readonly string[];
+  readonly entries: number;
+  readonly records: number;
+  readonly checkpoints: number;
+  /** Records that no checkpoint vouches for yet. */
+  readonly unsigned: number;
+  /** What signed it. */
+  readonly key: string | undefined;
+  readonly notes: readonly string[];
+}
+
+export interface VerifyOptions {
+  /** Without it the key of the first checkpoint. */
+  readonly key?: string | undefined;
+  /** Number of the first entry, where those before were put away. */
+  readonly first?: number | undefined;
+}
+
+class Wrong extends Error {
+  readonly kind: NonNullable<Verdict['problem']>['kind'];
+
+  constructor(kind: NonNullable<Verdict['problem']>['kind'], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** @param files of one chain; those that were put aside are found beside the one that is named */
+export async function verifyChain(files: readonly string[], options: VerifyOptions): Promise<Verdict> {
+  const ordered = await inOrder(files);
+  const state = new State(options);
+  let problem: Verdict['problem'];
+  try {
+    for (const file of ordered)
+      for await (const { line, number, isWhole } of linesOf(file)) state.take(line, isWhole, `${file}:${number}`);
+    state.end(files, ordered);
+  } catch (error) {
+    if (!(error instanceof Wrong)) throw error;
+    problem = { kind: error.kind, message: error.message };
+  }
+  return { ok: problem === undefined, ...(problem && { problem }), files: ordered, ...state.summary };
+}
+
+class State {
+  readonly #options: VerifyOptions;
+  #key: string | undefined;
+  #place: ChainPlace | undefined;
+  #ended = false;
+  #entries = 0;
+  #records = 0;
+  #checkpoints = 0;
+  #unsigned = 0;
+  readonly #notes: string[] = [];
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+    this.#key = options.key;
+  }
+
+  get summary(): Omit<Verdict, 'ok' | 'files' | 'problem'> {
+    return {
+      entries: this.#entries,
+      records: this.#records,
+      checkpoints: this.#checkpoints,
+      unsigned: this.#unsigned,
+      key: this.#key,
+      notes: this.#notes,
+    };
+  }
+
+  take(line: string, isWhole: boolean, where: string): void {
+    const entry = readLine(line);
+    const next = this.#place ? this.#place.seq + 1 : (this.#options.first ?? 1);
+    if (!entry) {
+      if (!isWhole)
+        throw new Wrong('cut', `entry ${next} (${where}) is half a line: its end was cut off, or its process ended with it`);
+      throw new Wrong('altered', `entry ${next} (${where}) is no entry of a chain: it was altered`);
+    }
+    this.#follow(entry, next, where);
+    if (entry.checkpoint) this.#checkpoint(line, entry, where);
+    if (entry.record) {
+      this.#records += 1;
+      this.#unsigned += 1;
+    }
+    if (entry.note) this.#note(entry, where);
+    this.#place = { seq: entry.seq, hash: hashOf(line) };
+    this.#entries += 1;
+    this.#ended = entry.checkpoint?.reason === 'stop' || entry.checkpoint?.reason === 'rotate';
+  }
+
+  /** What a running service has written since counts as well. */
+  end(files: readonly string[], ordered: readonly string[]): void {
+    const place = this.#place;
+    if (!place) throw new Wrong('dropped', `there is no entry in ${ordered.join(', ') || files.join(', ')}`);
+    const head =
+      this.#key === undefined
+        ? undefined
+        : [...files, ...ordered].map((file) => readHead(file, String(this.#key))).find((found) => found);
+    if (head && head.seq > place.seq)
+      throw new Wrong('cut', `entries ${place.seq + 1} to ${head.seq} were cut off at the end, after entry ${place.seq}`);
+    if (head && head.seq === place.seq && head.hash !== place.hash)
+      throw new Wrong('altered', `entry ${place.seq}, the last one, was altered`);
+    if (!head && !this.#ended)
+      throw new Wrong(
+        'cut',
+        `the chain ends at entry ${place.seq} without the checkpoint of a stop, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
+      );
+    if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
+  }
+
+  #follow({ seq, prev }: ChainEntry, next: number, where: string): void {
+    if (this.#place === undefined && this.#options.first === undefined && seq > 1)
+      throw new Wrong(
+        'dropped',
+        `entries 1 to ${seq - 1} are missing before ${where}; where they were put away, tell with --first ${seq}`,
+      );
+    if (seq > next)
+      throw new Wrong(
+        'dropped',
+        `${seq === next + 1 ? `entry ${next} is` : `entries ${next} to ${seq - 1} are`} missing before ${where}`,
+      );
+    if (seq < next)
+      throw new Wrong('moved', `entry ${seq} (${where}) stands where entry ${next} should: it was moved, or is there twice`);
+    const before = this.#place ?? (seq === 1 ? emptyChain : undefined);
+    if (before && prev !== before.hash)
+      throw new Wrong(
+        'altered',
+        seq === 1 ? `entry 1 (${where}) was altered` : `entry ${seq - 1}, before ${where}, was altered, or entry ${seq} was`,
+      );
+  }
+
+  #checkpoint(line: string, { seq, checkpoint }: ChainEntry, where: string): void {
+    const key = this.#key ?? checkpoint?.key ?? '';
+    if (checkpoint?.key !== key || !isSigned(line, key))
+      throw new Wrong(
+        'altered',
+        `the checkpoint at entry ${seq} (${where}) is not signed by ${key.slice(0, 16)}…: it or an entry before it was altered`,
+      );
+    this.#key = key;
+    this.#checkpoints += 1;
+    this.#unsigned = 0;
+  }
+
+  #note({ seq, note }: ChainEntry, where: string): void {
+    const at = new Date((note?.time ?? 0) * 1000).toISOString();
+    if (note?.what === 'cut')
+      throw new Wrong(
+        'cut',
+        `entries ${seq} to ${note.until} had been written and were cut off; the service found that at its start at ${at} (${where})`,
+      );
+    this.#notes.push(`at ${at} a half-written line of ${note?.bytes} bytes was taken off, which a crash had left (${where})`);
+  }
+}
+
+/** The first entry of each tells where it belongs. */
+async function inOrder(files: readonly string[]): Promise<string[]> {
+  const all = files.flatMap((file) => [...rotatedFiles(file).map(({ path }) => path), ...(existsSync(file) ? [file] : [])]);
+  const found = await Promise.all([...new Set(all)].map(async (file) => ({ file, seq: await firstSeq(file) })));
+  return found.sort((a, b) => a.seq - b.seq).map(({ file }) => file);
+}
+
+async function firstSeq(file: string): Promise<number> {
+  for await (const { line } of linesOf(file)) return readLine(line)?.seq ?? 0;
+  return Number.POSITIVE_INFINITY;
+}
+
+async function* linesOf(file: string): AsyncGenerator<{ line: string; number: number; isWhole: boolean }> {
+  const stream = createReadStream(file);
+  let last = 10;
+  stream.on('data', (chunk) => {
+    last = (chunk as Buffer).at(-1) ?? last;
+  });
+  let number = 0;
+  let held: string | undefined;
+  for await (const line of createInterface({ input: stream, crlfDelay: 0 })) {
+    if (held !== undefined) yield { line: held, number, isWhole: true };
+    held = line;
+    number += 1;
+  }
+  if (held !== undefined) yield { line: held, number, isWhole: last === 10 };
+}

@@ -1,0 +1,3 @@
+import { describeLogins } from '../support/login-spec.ts';
+
+describeLogins('persistent');

@@ -1,0 +1,94 @@
+// Tokens that are revoked: dead at every signer within two seconds, also at one that starts later.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runMuster, writeConfig } from '../support/command.ts';
+import { Fleet } from '../support/fleet.ts';
+import { temporaryFolder, until } from '../support/folders.ts';
+import { SignerService, secureOf, type User } from '../support/signer-service.ts';
+
+const { path: folder, remove } = temporaryFolder();
+let fleet: Fleet;
+let services: SignerService[] = [];
+let config: string;
+
+beforeAll(async () => {
+  fleet = await Fleet.start({ 'plugin.choria.network.stream.store': join(folder, 'streams') });
+  const brokers = { 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` };
+  const first = await SignerService.start(fleet.authority, { config: brokers });
+  services = [first, await SignerService.start(fleet.authority, { config: brokers, beside: first })];
+  config = writeConfig(folder, 'client.conf', { ...(await fleet.certificate('operator.mcollective')), ...brokers });
+  for (const service of services) await follows(service);
+}, 60_000);
+afterAll(async () => {
+  for (const service of services) await service.stop();
+  await fleet.stop();
+  remove();
+});
+
+const muster = (...args: string[]) => runMuster([...args, '--config', config]);
+const isGood = async (service: SignerService, user: User) => 'secure_request' in (await service.sign(user)).body;
+
+/** It knows all that the brokers have. */
+async function follows(service: SignerService): Promise<void> {
+  await until('the signer follows', async () => {
+    const status = (await service.host?.host.call('service', 'aaa', 'service/status', {})) as {
+      details: { revocationsCurrent: boolean };
+    };
+    return status.details.revocationsCurrent;
+  });
+}
+
+async function diesEverywhere(user: User): Promise<void> {
+  for (const service of services) await until('the token is dead', async () => !(await isGood(service, user)), 2_000);
+}
+
+test('a stolen token is dead within two seconds, wherever it is shown, and lives again when it is restored', async () => {
+  const [first] = services;
+  const [anna, bert] = [await first?.user('anna'), await first?.user('bert')] as [User, User];
+  for (const service of services) secureOf(await service.sign(anna));
+  const file = join(folder, 'stolen.jwt');
+  writeFileSync(file, anna.token);
+  expect(await muster('aaa', 'revoke', file, '--reason', 'laptop lost')).toMatchObject({ code: 0 });
+  await diesEverywhere(anna);
+  for (const service of services) secureOf(await service.sign(bert));
+  expect((await muster('aaa', 'revoked')).out).toMatch(/^the token \w{27}, ended by themselves at .*: laptop lost$/m);
+  expect(await muster('aaa', 'restore', file)).toMatchObject({ code: 0 });
+  for (const service of services) await until('the token is good', () => isGood(service, anna), 2_000);
+}, 30_000);
+
+test('tokens of a user that were issued before are dead, those that are issued later are good', async () => {
+  const [first] = services as [SignerService];
+  const before = await first.user('carl', { now: new Date(Date.now() - 5_000) });
+  expect(await muster('aaa', 'revoke', '--user', 'up=carl', '--validity', '2h')).toMatchObject({ code: 0 });
+  await diesEverywhere(before);
+  await until('the second is over', () => Date.now() % 1_000 > 950);
+  await until('the next one begins', () => Date.now() % 1_000 < 500);
+  secureOf(await first.sign(await first.user('carl')));
+});
+
+test('a key that is revoked takes every token for it with it, also at a signer that starts later', async () => {
+  const [first] = services as [SignerService];
+  const dora = await first.user('dora');
+  const key = JSON.parse(Buffer.from(dora.token.split('.')[1] ?? '', 'base64url').toString()).public_key;
+  expect(await muster('aaa', 'revoke', '--key', key)).toMatchObject({ code: 0 });
+  const brokers = { 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` };
+  const late = await SignerService.start(fleet.authority, { config: brokers, beside: first });
+  services.push(late);
+  await follows(late);
+  expect((await late.sign(dora)).body).toEqual({ error: 'Request denied' });
+  expect(late.host?.log.at(-1)?.message).toContain('the token was revoked');
+});
+
+test.each([
+  [[], 'name one: a file with a token, --user, --key or --id'],
+  [['--user', 'anna'], "'anna' is no caller id such as up=anna"],
+  [['--key', 'abc'], 'a public key has 64 hex digits'],
+  [['none.jwt'], 'this is no JSON Web Token'],
+  [['--user', 'up=x', '--validity', 'long'], "--validity: 'long' is no duration"],
+])('muster aaa revoke %j says what is wrong', async (args, problem) => {
+  const { code, err } = await muster('aaa', 'revoke', ...args);
+  expect(code).toBe(1);
+  expect(err).toContain(problem);
+});
