@@ -14,7 +14,7 @@ const failed = (outcomes: Awaited<ReturnType<typeof testBundle>>) =>
   outcomes.filter(({ passed }) => !passed).map(({ check, problem }) => `${check}: ${problem}`);
 
 describe('all checks pass for', () => {
-  test.concurrent.each(['agents/host', 'agents/uptime', 'plugins/authorization', 'plugins/audit'])('%s', async (bundle) => {
+  test.concurrent.each(['agents/host', 'agents/uptime', 'plugins/authorization', 'plugins/policies', 'plugins/audit'])('%s', async (bundle) => {
     expect(failed(await testBundle(runtime, join(distributionRoot(), bundle)))).toEqual([]);
   });
 
