@@ -76,6 +76,7 @@ describe('a user', () => {
     expect(login).toMatchObject({ code: 0, err: '' });
     const good = await runMuster(['req', 'rpcutil', 'ping', '-I', 'web1.test', '--json', '--config', config], env);
     expect(JSON.parse(good.out).replies).toMatchObject([{ sender: 'web1.test', statuscode: 0 }]);
+    expect((await runMuster(['ping', '--config', config], env)).out).toMatch(/^web1\.test/m);
     const refused = await runMuster(['req', 'rpcutil', 'agent_inventory', '-I', 'web1.test', '--config', config], env);
     expect(refused.code).toBe(1);
     expect(refused.err).toMatch(/the signer refused the request \(Request denied\): .*rpcutil/);
