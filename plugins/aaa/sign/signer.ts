@@ -22,6 +22,8 @@ const mostInWork = 256;
 const mostRunning = 8_192;
 const mostReason = 1_000;
 const mostDiscoverySeconds = 86_400;
+/** Clocks may be off by some of it on both sides. */
+const slackMs = 60_000;
 const verifies = promisify(verify);
 /** At once; one takes a third of the time that a signature of the service takes. */
 const mostVerified = 1;
@@ -168,7 +170,7 @@ class Attempt {
     this.#asked = readAsked(this.#inner);
     // Pings live for a day, since they are to find nodes whose clocks are off, and do nothing but that.
     checkTime(fields, now, this.#asked ? maxTtlSeconds : Math.max(maxTtlSeconds, mostDiscoverySeconds));
-    const end = Math.min(endOfLife(fields), now + 2 * maxTtlSeconds * 1000);
+    const end = Math.min(endOfLife(fields), now + 2 * maxTtlSeconds * 1000 + slackMs);
     this.#free = replays.claim(caller, request, end, now);
     if (!this.#free) throw new Refusal('SIGNER_REPLAY', 'the same request was signed before');
     await this.#authorize(claims);
