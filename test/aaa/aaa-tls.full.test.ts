@@ -83,6 +83,18 @@ describe('a user', () => {
     expect(`${good.err}${refused.err}`).not.toContain('open:sesame');
   }, 30_000);
 
+  test('whose token is mostly over signs with a new one', async () => {
+    const config = await clientConfig('late');
+    const anna = await service.user('anna', { now: new Date(Date.now() - 3_000_000), agents: ['rpcutil.ping'] });
+    writeFileSync(join(folder, 'late.jwt'), anna.token, { mode: 0o600 });
+    writeFileSync(join(folder, 'late.key'), anna.seed, { mode: 0o600 });
+    expect((await runMuster(['ping', '--config', config])).out).toMatch(/^web1\.test/m);
+    const after = readFileSync(join(folder, 'late.jwt'), 'utf8');
+    const claims = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    expect(claims(after).exp).toBeGreaterThan(claims(anna.token).exp + 1_000);
+    expect(claims(after).public_key).toBe(claims(anna.token).public_key);
+  }, 30_000);
+
   test('shows nothing to a service that nobody he trusts vouches for', async () => {
     const other = await openAuthority(join(folder, 'other'), 'Other CA');
     const { ca } = await issueFiles(other, { commonName: 'x.test' });
