@@ -1,6 +1,7 @@
 // Stores of objects on the bus: put, read, list, delete. A store is a JetStream object store; what is in it is larger than
 // a value of a bucket, and goes as one message here, so its size is bounded.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import { type ObjectInfo, type ObjectStore, Objm } from '@nats-io/obj';
 import type { NatsConnection } from 'nats';
@@ -31,6 +32,8 @@ const maxObjectBytes = 2 * 1024 * 1024;
 const maxListed = 10_000;
 const noStream = 10_059;
 const retryAfterMs = 1_000;
+/** For one object, and how often that is tried while it changes. */
+const [readMs, readTries] = [5_000, 3];
 const nanosecondsPerMs = 1e6;
 
 export function createObjects(connections: Connections): Capability {
@@ -97,8 +100,7 @@ export function createObjects(connections: Connections): Capability {
               'TOO_LARGE',
               `an object of ${params.bucket} has ${info.size} bytes, at most ${maxObjectBytes} are read`,
             );
-          // Its hash is compared by the library.
-          const value = await store.getBlob(params.name);
+          const value = await readWhole(store, info);
           return { object: value === null ? null : { ...facts(info), value } };
         }),
       'objects/info': (params: NameParams, caller) =>
@@ -122,6 +124,20 @@ export function createObjects(connections: Connections): Capability {
         }),
     },
   };
+}
+
+/** Its hash is compared by the library, which waits for ever for the rest of an object that is replaced meanwhile. */
+async function readWhole(store: ObjectStore, { name, nuid }: ObjectInfo): Promise<Uint8Array | null> {
+  for (let left = readTries; ; left -= 1) {
+    const ended = new AbortController();
+    const late = sleep(readMs, undefined, { signal: ended.signal, ref: false }).then(() => undefined);
+    late.catch(() => undefined);
+    const value = await Promise.race([store.getBlob(name), late]);
+    ended.abort();
+    if (value !== undefined) return value;
+    const now = await store.info(name);
+    if (left <= 1 || now?.nuid === nuid) throw new Error('an object did not come within its time');
+  }
 }
 
 function facts({ size, digest, mtime }: ObjectInfo): { size: number; digest: string; modified: number } {

@@ -32,7 +32,8 @@ export function readCases(file: string): readonly PolicyCase[] {
     return value.cases;
   }
   const [error] = validate.errors ?? [];
-  const [, , index, ...path] = error?.instancePath.split('/') ?? [];
+  const [, member = '', index, ...inside] = error?.instancePath.split('/') ?? [];
+  const path = index === undefined ? [member] : inside;
   const name = index === undefined ? undefined : (value as { cases?: { name?: unknown }[] }).cases?.[Number(index)]?.name;
   const where = index === undefined ? '' : ` case ${Number(index) + 1}${typeof name === 'string' ? ` (${name})` : ''}:`;
   const extra = error?.keyword === 'additionalProperties' ? `: ${String(error.params.additionalProperty)}` : '';
@@ -68,8 +69,13 @@ export async function runCase(policies: PreparedPolicies, policy: string, use: P
   const decision = await policies.decide(policy, input, requestFilter(buildFilter(one.filter ?? {})), true);
   return {
     name: one.name,
-    passed: decision.allowed === one.allow && decision.error === undefined,
+    passed: decision.allowed === one.allow && isDecided(decision),
     expected: one.allow,
     decision,
   };
+}
+
+/** Whether the policy gave an answer. Without a default it says nothing where no rule fits, which denies. */
+export function isDecided({ error }: ExplainedDecision): boolean {
+  return error === undefined || error === 'no_result';
 }

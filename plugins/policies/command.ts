@@ -6,7 +6,7 @@ import { definePlugin, type Host, printable } from '../../core/sdk/typescript/in
 import type { PolicyUse } from '../wire/rego/policy-use.ts';
 import { PreparedPolicies } from '../wire/rego/prepared.ts';
 import { writeWhole } from '../wire/whole-file.ts';
-import { type CaseOutcome, read, readCases, runCase } from './cases.ts';
+import { type CaseOutcome, isDecided, read, readCases, runCase } from './cases.ts';
 import { PolicyCommandError } from './errors.ts';
 import { type ExplainOptions, explain } from './explain-command.ts';
 
@@ -68,10 +68,10 @@ async function testPolicy(
 }
 
 function text({ name, passed, expected, decision }: CaseOutcome): string {
-  const outcome = decision.error !== undefined ? 'could not be decided' : decision.allowed ? 'is allowed' : 'is denied';
+  const outcome = !isDecided(decision) ? 'could not be decided' : decision.allowed ? 'is allowed' : 'is denied';
   const line = `${passed ? 'ok  ' : 'FAIL'}  ${printable(name)}: ${outcome}${passed ? '' : `, expected was ${expected ? 'allowed' : 'denied'}`}\n`;
   if (passed) return line;
-  const why = decision.error !== undefined ? [decision.reason] : (decision.explanation ?? []);
+  const why = !isDecided(decision) ? [decision.reason] : (decision.explanation ?? []);
   return line + why.map((sentence) => `        ${printable(sentence)}\n`).join('');
 }
 

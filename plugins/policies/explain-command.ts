@@ -7,7 +7,7 @@ import { type NodeRequest, nodeInput, tokenInput } from '../wire/rego/input.ts';
 import type { ExplainedDecision, PreparedPolicies } from '../wire/rego/prepared.ts';
 import { requestFilter } from '../wire/rego/request-filter.ts';
 import { readUnverified } from '../wire/tokens/jwt.ts';
-import { read } from './cases.ts';
+import { isDecided, read } from './cases.ts';
 import { PolicyCommandError } from './errors.ts';
 
 export interface ExplainOptions {
@@ -60,7 +60,7 @@ export async function explain(
   if (options.json) await host.terminal.write(`${JSON.stringify(decision, null, 2)}\n`);
   else {
     const sentences = decision.explanation ?? [];
-    const lines = decision.error === undefined ? sentences : [decision.reason];
+    const lines = isDecided(decision) ? sentences : [decision.reason];
     await host.terminal.write(`${decision.allowed ? 'Allowed' : 'Denied'}: ${agent}#${action}\n`);
     await host.terminal.write(lines.map((line) => `  ${printable(line)}\n`).join(''));
   }

@@ -6,7 +6,7 @@ import { explainingSource, keptOutline, outlineOf } from './outline.ts';
 import { type PolicyRecord, packModule } from './record.ts';
 
 /** Each try leaves out what could not be compiled. */
-const maxTries = 4;
+const maxTries = 6;
 
 /** An outline alone where no module can be made. @throws CompilerError */
 export async function makeExplainer(
@@ -16,18 +16,20 @@ export async function makeExplainer(
   dialect: Dialect,
 ): Promise<NonNullable<PolicyRecord['explainer']>> {
   const rules = outlineOf(await opa.parse(policy, use, dialect));
-  const module = await makeModule(opa, policy, use, dialect, rules);
-  return { rules: keptOutline(rules), ...(module && packModule(module)) };
+  const without = new Set<string>();
+  const module = await makeModule(opa, policy, use, dialect, rules, without);
+  return { rules: keptOutline(rules, without), ...(module && packModule(module)) };
 }
 
+/** @param without is told which members can not be compiled */
 async function makeModule(
   opa: Opa,
   policy: string,
   use: PolicyUse,
   dialect: Dialect,
   rules: ReturnType<typeof outlineOf>,
+  without: Set<string>,
 ): Promise<Uint8Array | undefined> {
-  const without = new Set<string>();
   const entrypoint = `${uses[use].package.replaceAll('.', '/')}/${explainedRule}`;
   for (let tries = 0; tries < maxTries; tries += 1) {
     const explaining = explainingSource(policy, dialect, rules, without);

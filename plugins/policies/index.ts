@@ -129,7 +129,8 @@ class Policies {
     try {
       const record = await this.#compile(params);
       this.#keep(key, params, record);
-      if (record.result.ok) void this.#explained(params, record).catch(() => undefined);
+      // Others get it once, with what explains it.
+      if (record.result.ok) void this.#explained(params, record).then((whole) => this.#sharePolicy(params, whole));
       return { record };
     } catch (error) {
       const problem =
@@ -206,6 +207,9 @@ class Policies {
   #keep(key: string, params: Params, record: PolicyRecord): void {
     this.#memory.set(key, record);
     this.#write(params, record);
+  }
+
+  #sharePolicy(params: Params, record: PolicyRecord): void {
     if (params.share !== false && params.use === 'token' && record.result.ok) this.#shared.put(params, record);
   }
 

@@ -89,7 +89,7 @@ export class Opa {
         ['build', '-t', 'wasm', ...entries, ...old, '--capabilities', 'capabilities.json', '-o', 'bundle.tar.gz', sourceName],
         folder,
       );
-      if (exitCode !== 0) return failed(`${stderr}${stdout}`);
+      if (exitCode !== 0) return failed(`${stderr}${stdout}`, use);
       return { ok: true, dialect, module: moduleIn(join(folder, 'bundle.tar.gz')) };
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -159,7 +159,7 @@ export class Opa {
   }
 }
 
-function failed(output: string): Compiled {
+function failed(output: string, use: PolicyUse): Compiled {
   const words = output
     .replace(/^error: (?:load error: )?/, '')
     .replaceAll(/^\d+ errors? occurred(?: during loading)?:\s*/gm, '')
@@ -167,7 +167,7 @@ function failed(output: string): Compiled {
     .trim();
   const reason = (words === '' ? 'the compiler does not say why' : words).slice(0, maxReason);
   if (/does not refer to a rule or policy decision/.test(output))
-    return { ok: false, error: 'no_result', reason: 'it has no rule allow in the package that is asked' };
+    return { ok: false, error: 'no_result', reason: `it has no rule allow in the package ${uses[use].package}` };
   return { ok: false, error: 'compile', reason };
 }
 

@@ -126,7 +126,8 @@ export interface Explaining {
 }
 
 /**
- * The policy with one more rule: a set with a member for each rule and each of its first conditions that hold together.
+ * The policy with one more rule: a set with a member for each rule and each of its first conditions that hold together, and
+ * one for each condition that holds by itself.
  * Undefined if there is nothing to tell, or too much.
  * @param without members that can not be compiled: the first conditions of a rule may need the later ones
  */
@@ -136,9 +137,11 @@ export function explainingSource(
   rules: readonly OutlinedRule[],
   without: ReadonlySet<string>,
 ): Explaining | undefined {
-  const members = rules.flatMap(({ parts }, rule) =>
-    parts.map((_, index) => ({ member: memberOf(rule, index + 1), parts: parts.slice(0, index + 1) })),
-  );
+  const members = rules.flatMap(({ parts, answers }, rule) => [
+    ...parts.map((_, index) => ({ member: memberOf(rule, index + 1), parts: parts.slice(0, index + 1) })),
+    // Each by itself as well, where it makes sense by itself.
+    ...(answers ? parts.slice(1).map((part, index) => ({ member: aloneOf(rule, index + 1), parts: [part] })) : []),
+  ]);
   const told = members.filter(({ member }) => !without.has(member));
   if (told.length === 0 || members.length > maxPrefixes || policy.includes(explainedRule)) return undefined;
   const lines: [string, number][] = [];
@@ -161,10 +164,22 @@ function memberOf(rule: number, count: number): string {
   return `${rule}/${count}`;
 }
 
-/** Rules as they are kept: their texts cut to what a person reads. */
-export function keptOutline(rules: readonly OutlinedRule[]): OutlinedRule[] {
-  return rules.map((rule) => ({
+/** How a condition is told that holds by itself. */
+function aloneOf(rule: number, index: number): string {
+  return `${rule}=${index}`;
+}
+
+/**
+ * Rules as they are kept: their texts cut to what a person reads.
+ * @param without members that could not be compiled
+ */
+export function keptOutline(rules: readonly OutlinedRule[], without: ReadonlySet<string>): OutlinedRule[] {
+  return rules.map((rule, index) => ({
     ...rule,
-    parts: rule.parts.map((part) => ({ ...part, text: part.text.replaceAll(/\s+/g, ' ').slice(0, maxText) })),
+    parts: rule.parts.map((part, at) => ({
+      ...part,
+      text: part.text.replaceAll(/\s+/g, ' ').slice(0, maxText),
+      ...(at > 0 && rule.answers && !without.has(aloneOf(index, at)) && { alone: true }),
+    })),
   }));
 }

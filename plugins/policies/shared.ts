@@ -21,13 +21,18 @@ const limitMs = 3_000;
 /** After a failure it is left alone for a while. */
 const restMs = 5_000;
 const minSecret = 32;
+/** Policies that wait for the broker. */
+const maxPending = 64;
 
 export class Shared {
   readonly #host: Host;
   readonly #config: SharedConfig;
   #opening: Promise<void> | undefined;
   #made = false;
+  readonly #pending = new Map<string, { readonly wanted: Wanted; readonly record: PolicyRecord }>();
+  #putting = false;
   #restUntil = 0;
+  #said = '';
 
   constructor(host: Host, config: SharedConfig) {
     this.#host = host;
@@ -56,10 +61,29 @@ export class Shared {
     }
   }
 
-  /** In the background; a failure is logged. */
+  /** In the background. What a broker that is down does not take is put when it is back. */
   put(wanted: Wanted, record: PolicyRecord): void {
     if (!this.used) return;
-    void this.#put(wanted, record).catch((error: Error) => this.#failed('written', error));
+    this.#pending.set(sourceKey(wanted.policy, wanted.use), { wanted, record });
+    const [oldest] = this.#pending.keys();
+    if (this.#pending.size > maxPending && oldest !== undefined) this.#pending.delete(oldest);
+    void this.#putPending();
+  }
+
+  async #putPending(): Promise<void> {
+    if (this.#putting) return;
+    this.#putting = true;
+    try {
+      for (const [key, { wanted, record }] of this.#pending) {
+        await this.#put(wanted, record);
+        this.#pending.delete(key);
+      }
+    } catch (error) {
+      this.#failed('written', error as Error);
+      await this.#host.timers.set({ id: 'put-pending', afterMs: restMs }, () => this.#putPending()).catch(() => undefined);
+    } finally {
+      this.#putting = false;
+    }
   }
 
   async #put(wanted: Wanted, record: PolicyRecord): Promise<void> {
@@ -90,7 +114,11 @@ export class Shared {
 
   #failed(what: string, error: Error): void {
     this.#restUntil = Date.now() + restMs;
-    this.#host.log.warn(`the object store ${bucket} could not be ${what}, so policies are not shared just now: ${error.message}`);
+    const message = `the object store ${bucket} could not be ${what}, so policies are not shared just now: ${error.message}`;
+    // A broker that stays away is told of once.
+    if (message === this.#said) this.#host.log.debug(message);
+    else this.#host.log.warn(message);
+    this.#said = message;
   }
 
   /** @throws Error */

@@ -1,10 +1,39 @@
 // Functions that policies call outside their module, held against Go's: every expression below is evaluated by both.
 
+import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Engines } from '../support/policy-engines.ts';
 import { goProgram } from '../support/provisioning.ts';
 
+const base64 = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const token = (alg: string, signature: (data: Buffer) => Buffer) => {
+  const signed = `${base64({ alg, typ: 'JWT' })}.${base64({ sub: 'anna', exp: 4102444800 })}`;
+  return `${signed}.${signature(Buffer.from(signed)).toString('base64url')}`;
+};
+const [rsa, ec, ed] = [
+  generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  generateKeyPairSync('ed25519'),
+];
+const pem = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' });
+const jwt = {
+  hs: token('HS256', (data) => createHmac('sha256', 'secret').update(data).digest()),
+  rs: token('RS256', (data) => sign('sha256', data, rsa.privateKey)),
+  ps: token('PS256', (data) => sign('sha256', data, { key: rsa.privateKey, padding: 6, saltLength: 32 })),
+  es: token('ES256', (data) => sign('sha256', data, { key: ec.privateKey, dsaEncoding: 'ieee-p1363' })),
+  ed: token('EdDSA', (data) => sign(null, data, ed.privateKey)),
+};
+const keys = {
+  rsa: pem(rsa.publicKey),
+  ec: pem(ec.publicKey),
+  ed: pem(ed.publicKey),
+  jwk: JSON.stringify(rsa.publicKey.export({ format: 'jwk' })),
+  jwks: JSON.stringify({ keys: [ec.publicKey.export({ format: 'jwk' })] }),
+};
+
 const input = {
+  jwt,
+  keys,
   n: 5,
   pi: 3.25,
   big: 1e21,
@@ -215,6 +244,49 @@ const expressions: readonly string[] = [
   'json.is_valid("{}")',
   'json.is_valid("{")',
   'trace("x")',
+  ...['hs', 'rs', 'ed'].map((kind) => `io.jwt.decode(input.jwt.${kind})`),
+  ...['"x.y.z"', '"a"', 'concat("", [input.jwt.hs, ".x"])', '"e30.W10.AAAA"'].map((text) => `io.jwt.decode(${text})`),
+  ...['hs', 'rs', 'ps', 'es', 'ed'].flatMap((kind) => [
+    `io.jwt.verify_hs256(input.jwt.${kind}, "secret")`,
+    `io.jwt.verify_rs256(input.jwt.${kind}, input.keys.rsa)`,
+    `io.jwt.verify_ps256(input.jwt.${kind}, input.keys.rsa)`,
+    `io.jwt.verify_es256(input.jwt.${kind}, input.keys.ec)`,
+  ]),
+  'io.jwt.verify_eddsa(input.jwt.ed, input.keys.ed)',
+  'io.jwt.verify_eddsa(input.jwt.hs, input.keys.ed)',
+  'io.jwt.verify_hs256(input.jwt.hs, "other")',
+  'io.jwt.verify_hs512(input.jwt.hs, "secret")',
+  'io.jwt.verify_rs256(input.jwt.rs, input.keys.jwk)',
+  'io.jwt.verify_es256(input.jwt.es, input.keys.jwks)',
+  'io.jwt.verify_rs256(input.jwt.rs, "no key")',
+  'io.jwt.verify_rs256("a.b", input.keys.rsa)',
+  ...['2', '0', '-1', '-2', '9'].flatMap((count) => [
+    `strings.split_n("a,b,c", ",", ${count})`,
+    `strings.split_n("héllo", "", ${count})`,
+    `strings.split_n("", ",", ${count})`,
+  ]),
+  'glob.quote_meta("a*b?{c,d}[e]!-\\\\")',
+  ...[
+    '10.0.0.0/8',
+    '10.0.0.1/8',
+    '::/0',
+    'fe80::1/64',
+    '10.0.0.0/33',
+    '10.0.0.0',
+    '010.0.0.0/8',
+    'fe80::1%eth0/64',
+    'x',
+    '::1/129',
+    '10.0.0.0/8/8',
+  ].map((network) => `net.cidr_is_valid("${network}")`),
+  ...[
+    'f47ac10b-58cc-4372-a567-0e02b2c3d479',
+    'urn:uuid:f47ac10b-58cc-4372-a567-0e02b2c3d479',
+    '{f47ac10b-58cc-4372-a567-0e02b2c3d479}',
+    'f47ac10b58cc4372a5670e02b2c3d479',
+    'x',
+    'f47ac10b-58cc-5372-9567-0e02b2c3d479',
+  ].map((text) => `uuid.parse("${text}")`),
 ];
 
 /** Policies with a member for each expression that is defined; a policy has 50 ms, and time zones take some. */

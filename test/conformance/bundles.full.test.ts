@@ -14,9 +14,12 @@ const failed = (outcomes: Awaited<ReturnType<typeof testBundle>>) =>
   outcomes.filter(({ passed }) => !passed).map(({ check, problem }) => `${check}: ${problem}`);
 
 describe('all checks pass for', () => {
-  test.concurrent.each(['agents/host', 'agents/uptime', 'plugins/authorization', 'plugins/audit'])('%s', async (bundle) => {
-    expect(failed(await testBundle(runtime, join(distributionRoot(), bundle)))).toEqual([]);
-  });
+  test.concurrent.each(['agents/host', 'agents/uptime', 'plugins/authorization', 'plugins/policies', 'plugins/audit'])(
+    '%s',
+    async (bundle) => {
+      expect(failed(await testBundle(runtime, join(distributionRoot(), bundle)))).toEqual([]);
+    },
+  );
 
   test.concurrent.each(['echo-python', 'echo-raw', 'upcase'])('the fixture %s', async (bundle) => {
     expect(failed(await testBundle(runtime, join(fixtures, bundle)))).toEqual([]);

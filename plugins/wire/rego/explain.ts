@@ -7,6 +7,8 @@ export interface ExplainedPart {
   readonly text: string;
   readonly inputs: readonly (readonly string[])[];
   readonly negated?: boolean;
+  /** Whether it is also told when it holds by itself. */
+  readonly alone?: boolean;
   readonly calls?: string;
   readonly argument?: string;
   readonly rule?: string;
@@ -22,7 +24,10 @@ export interface ExplainedRule {
 
 export interface Explained {
   readonly rules: readonly ExplainedRule[];
-  /** How far each rule came: `<rule>/<number of its first conditions that hold together>`. */
+  /**
+   * How far each rule came: `<rule>/<number of its first conditions that hold together>`, and `<rule>=<condition>` for a later one
+   * that holds by itself.
+   */
   readonly held: ReadonlySet<string>;
   /** What the policy looked at. */
   readonly document: unknown;
@@ -48,9 +53,26 @@ export function explainDenied(explained: Explained): string[] {
     .filter(({ rule, count }) => rule.answers && count < rule.parts.length)
     .sort((a, b) => b.count - a.count || a.rule.parts.length - a.count - (b.rule.parts.length - b.count));
   if (ranked.length === 0) return ['The policy has no rule that could allow it.'];
-  const told = ranked.slice(0, maxRules).map(({ rule, count }) => missing(explained, rule, count, 0));
+  const told = ranked
+    .slice(0, maxRules)
+    .flatMap(({ rule, index, count }, rank) => [
+      missing(explained, rule, count, 0),
+      ...(rank === 0 ? alsoMissing(explained, index, count) : []),
+    ]);
   const more = ranked.length - maxRules;
   return more > 0 ? [...told, `${more} more rules are further from allowing it.`] : told;
+}
+
+/** Later conditions of a rule that do not hold by themselves either, so that nobody finds them one after the other. */
+function alsoMissing({ rules, held, document, filter }: Explained, index: number, count: number): string[] {
+  const parts = rules[index]?.parts ?? [];
+  return parts
+    .slice(count + 1)
+    .filter(
+      (part, at) => part.alone && !held.has(`${index}=${count + 1 + at}`) && (part.inputs.length > 0 || part.calls !== undefined),
+    )
+    .slice(0, maxRules)
+    .map((part) => `It also asks ${wanted(part, document, filter)}`);
 }
 
 /** Conditions may stand in any order in a rule, so the most that hold together count, from the first on. */
@@ -65,12 +87,16 @@ function missing(explained: Explained, { line: ruleLine, parts }: ExplainedRule,
   const part = parts[count];
   if (!part) return `The rule at line ${ruleLine} does not fit.`;
   const asks = `The rule at line ${part.line} asks `;
-  if (part.calls !== undefined) return `${asks}${filterSentence(part, explained.filter)}`;
   const helper = depth === 0 && part.rule !== undefined && !part.negated ? helperSentence(explained, part.rule) : undefined;
   if (helper !== undefined) return `${asks}for ${part.text}: ${lowerFirst(helper)}`;
-  const values = part.inputs.map((path) => valueSentence(explained.document, path));
+  return asks + wanted(part, explained.document, explained.filter);
+}
+
+function wanted(part: ExplainedPart, document: unknown, filter: RequestFilter): string {
+  if (part.calls !== undefined) return filterSentence(part, filter);
+  const values = part.inputs.map((path) => valueSentence(document, path));
   const found = values.length === 0 ? 'that is not so' : `this request has ${joined(values)}`;
-  return `${asks}for ${part.text}; ${found}.`;
+  return `for ${part.text}; ${found}.`;
 }
 
 /** Why another rule that is asked for does not hold: the one of its name that came nearest. */

@@ -92,7 +92,8 @@ export class PreparedPolicies {
 
   async #explain(policy: string, decision: PolicyDecision, document: string, filter: RequestFilter): Promise<string[]> {
     const plain = [sentence(decision.reason)];
-    if (!decision.allowed && decision.error !== undefined) return plain;
+    // Without a default, a policy says nothing where no rule fits.
+    if (!decision.allowed && decision.error !== undefined && decision.error !== 'no_result') return plain;
     try {
       const explainer = await this.#explainer(policy);
       if (!explainer?.policy) return plain;

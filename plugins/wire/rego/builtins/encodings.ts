@@ -2,7 +2,7 @@
 
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { parse as parseYaml } from 'yaml';
-import { type Builtin, isObject, type Json, text, texts, Undefined } from './values.ts';
+import { type Builtin, isObject, type Json, text, texts, Unclear, Undefined } from './values.ts';
 
 const hash =
   (name: string): Builtin =>
@@ -42,6 +42,7 @@ export const encodingBuiltins: Readonly<Record<string, Builtin>> = {
       .join('&');
   },
   'urlquery.decode_object': (given) => decodeObject(text(given)),
+  'uuid.parse': (given) => uuid(text(given)),
   'yaml.is_valid': (given) => typeof given === 'string' && yaml(given) !== undefined,
   'yaml.unmarshal': (given) => {
     const value = yaml(text(given));
@@ -93,4 +94,16 @@ function yaml(source: string): Json | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Version and variant. Those that tell of a time and a machine are not taken apart here. */
+function uuid(given: string): Json {
+  const plain = given.replace(/^urn:uuid:/i, '').replace(/^\{(.*)\}$/, '$1');
+  if (!/^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(plain)) throw new Undefined('no UUID');
+  if (![32, 36].includes(plain.length)) throw new Undefined('no UUID');
+  const digits = plain.replaceAll('-', '');
+  const version = Number.parseInt(digits.charAt(12), 16);
+  const variant = Number.parseInt(digits.charAt(16), 16);
+  if (variant < 8 || variant > 11 || version < 3 || version > 5) throw new Unclear('uuid.parse takes versions 3, 4 and 5 here');
+  return { variant: 'RFC4122', version };
 }

@@ -3,6 +3,7 @@
 import type { RequestFilter } from '../worker-messages.ts';
 import { encodingBuiltins } from './encodings.ts';
 import { filterBuiltins } from './filter.ts';
+import { jwtBuiltins } from './jwt.ts';
 import { objectBuiltins } from './objects.ts';
 import { regexBuiltins } from './regex.ts';
 import { semverBuiltins } from './semver.ts';
@@ -23,6 +24,7 @@ export function createBuiltins(evaluation: Evaluation): Record<string, Builtin> 
   return lenient({
     ...filterBuiltins(() => evaluation.filter),
     ...encodingBuiltins,
+    ...jwtBuiltins,
     ...objectBuiltins,
     ...regexBuiltins,
     ...semverBuiltins,

@@ -1,5 +1,6 @@
 // Functions of strings that modules call.
 
+import { isIP } from 'node:net';
 import { type Builtin, integer, text, texts, Undefined } from './values.ts';
 
 const maxRange = 100_000;
@@ -13,6 +14,14 @@ export const stringBuiltins: Readonly<Record<string, Builtin>> = {
     const suffixes = texts(base);
     return texts(search).some((word) => suffixes.some((suffix) => word.endsWith(suffix)));
   },
+  'strings.split_n': (whole, delimiter, limit) => {
+    const most = integer(limit);
+    const separator = text(delimiter);
+    const parts = separator === '' ? [...text(whole)] : text(whole).split(separator);
+    return most === 0 ? [] : most > 0 ? parts.slice(0, most) : parts.slice(most);
+  },
+  'glob.quote_meta': (pattern) => text(pattern).replaceAll(/[*?\\[\]{}]/g, '\\$&'),
+  'net.cidr_is_valid': (given) => typeof given === 'string' && isNetwork(given),
   'strings.count': (search, part) => count(text(search), text(part)),
   indexof_n: (search, part) => {
     const wanted = text(part);
@@ -29,6 +38,13 @@ export const stringBuiltins: Readonly<Record<string, Builtin>> = {
     return Array.from({ length }, (_, index) => (last >= first ? first + index * step : first - index * step));
   },
 };
+
+function isNetwork(given: string): boolean {
+  const [address = '', bits = '', ...more] = given.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0 || address.includes('%') || !/^\d{1,3}$/.test(bits)) return false;
+  return Number(bits) <= (version === 4 ? 32 : 128);
+}
 
 function count(whole: string, part: string): number {
   if (part === '') return [...whole].length + 1;
