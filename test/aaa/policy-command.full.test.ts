@@ -114,6 +114,27 @@ describe('policy explain', () => {
     );
   });
 
+  test('all that the nearest rule misses is told at once, as far as it makes sense by itself', async () => {
+    const source = file(
+      'many.rego',
+      `package io.choria.aaasvc
+allow if {
+	input.agent == "webstack"
+	input.collective == "lab"
+	input.data.tier == "edge"
+	half := input.data.count / 2
+	half > 3
+	requires_class_filter("roles::edge")
+}
+`,
+    );
+    const { out } = await policy('explain', source, ...asking, 'tier=edge', 'count=2', '-T', 'production', '-C', 'roles::core');
+    expect(out.split('\n').slice(1, -1)).toEqual([
+      '  The rule at line 4 asks for input.collective == "lab"; this request has "production" as input.collective.',
+      '  It also asks for a filter on the class roles::edge (-C roles::edge); this request has roles::core.',
+    ]);
+  });
+
   test('a token is asked for its list or its policy', async () => {
     const list = file('list.jwt', await clientToken('up=anna', {}, { agents: ['webstack.status'] }));
     const denied = await policy('explain', '--token', list, ...asking, 'version=2');
