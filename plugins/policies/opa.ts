@@ -132,6 +132,8 @@ export class Opa {
         'POLICY_COMPILER',
         `${path} does not tell its version as opa does; name opa with plugin.muster.opa`,
       );
+    if (Number.parseInt(version, 10) < 1)
+      throw new CompilerError('POLICY_COMPILER', `${path} is opa ${version}, and policies are compiled by 1.0 or later`);
     return { path, stamp, version: `opa ${version}` };
   }
 

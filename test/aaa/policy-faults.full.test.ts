@@ -199,12 +199,41 @@ describe('a compiler that', () => {
     expect((await ask(host, good)).reason).toMatch(/does not tell its version as opa does/);
   });
 
+  test('is too old is not used', async () => {
+    const path = join(folder, 'old', 'opa');
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, '#!/bin/sh\necho "Version: 0.68.0"\n');
+    chmodSync(path, 0o755);
+    host = await start({ 'plugin.muster.opa': path });
+    expect((await ask(host, good)).reason).toMatch(/is opa 0\.68\.0, and policies are compiled by 1\.0 or later/);
+  });
+
   test('sees no environment and no secret', async () => {
     const path = script('curious', 'env > "$0.env"; exit 1');
     host = await start({ 'plugin.muster.opa': path });
     await ask(host, good);
     expect(readFileSync(`${path}.env`, 'utf8')).not.toMatch(/HOME|NATS|TOKEN|USER/);
   });
+});
+
+test.each([
+  ['a number', { opa_policy: 42 }],
+  ['an object', { opa_policy: { toString: 'package io.choria.aaasvc' } }],
+  ['an array', { opa_policy: [good] }],
+  ['null', { opa_policy: null }],
+  ['blanks', { opa_policy: ' \n\t' }],
+  ['bytes of all kinds', { opa_policy: Buffer.from(Array.from({ length: 256 }, (_, index) => index)).toString('latin1') }],
+  ['half a character', { opa_policy: `${good}# \ud800` }],
+  ['a name of an option', { opa_policy: '--help' }],
+  ['a shebang and a NUL', { opa_policy: '#!/bin/sh\ntouch /tmp/owned\n\0' }],
+])('a claim that is %s allows nothing', async (_what, claims) => {
+  const host = await start({ 'plugin.muster.opa': await goProgram('opa') });
+  try {
+    expect(await ask(host, good, { claims })).toMatchObject({ allowed: false });
+    expect(existsSync('/tmp/owned')).toBe(false);
+  } finally {
+    await host.stop();
+  }
 });
 
 describe('what was compiled before', () => {
