@@ -85,7 +85,7 @@ describe('policy test', () => {
       'cases: [{ name: x, input: { agent: a, action: b }, filter: { facts: [country] }, allow: true }]',
       /case 'x': 'country' is no fact filter/,
     ],
-    ['cases: [', /empty\.yaml:\d+: this is not YAML/],
+    ['cases: [', /the table of cases .*empty\.yaml can not be read in line \d+: /],
     ['', /must be object/],
   ])('a table that is wrong is told of by case: %s', async (text, message) => {
     const { code, err } = await policy('test', `${fixtures}on-call.rego`, file('empty.yaml', text));
