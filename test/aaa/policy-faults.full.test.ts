@@ -93,6 +93,7 @@ plugins:
     ],
     ['says a word', 'allow := "yes"', /answers with a string where it should say true or false/],
     ['says an object', 'allow := {"ok": true}', /answers with an object/],
+    ['says a great deal', 'allow := numbers.range(1, 20000)', /answers with an array or a set/],
     ['says a set', 'allow contains "yes"', /answers with an array or a set/],
     ['says nothing', 'allow if input.agent == "database"', /says nothing about this request/],
     ['calls what is not there', 'allow if requires_magic("x")', /undefined function requires_magic/],
@@ -176,8 +177,13 @@ describe('a compiler that', () => {
     ['dies', 'kill -9 $$', /was ended by SIGKILL while it compiled/],
     ['makes nothing', 'exit 0', /has no module of a sensible size/],
     ['makes nonsense', 'echo nonsense > bundle.tar.gz', /has no module of a sensible size/],
-    ['fails without a word', 'exit 3', /the compiler does not say why/],
-    ['prints megabytes', 'head -c 20000000 /dev/zero | tr "\\0" x >&2; exit 1', /can not be compiled: x{900}/],
+    [
+      'has no room',
+      'echo "error: write bundle.tar.gz: no space left on device" >&2; exit 1',
+      /failed: write bundle.*no space left/,
+    ],
+    ['fails without a word', 'exit 3', /the compiler of policies failed: it does not say why/],
+    ['prints megabytes', 'head -c 20000000 /dev/zero | tr "\\0" x >&2; exit 1', /the compiler of policies failed: x{900}/],
   ])('%s is told of, and nothing is allowed', async (name, body, reason) => {
     host = await start({ 'plugin.muster.opa': script(name.replaceAll(' ', '-'), body) });
     const { allowed, reason: told } = await ask(host, good);
