@@ -55,8 +55,9 @@ export function createTerminal(ends: TerminalEnds | undefined): Capability {
         if (!stdin.isTTY)
           throw new PluginError('UNAVAILABLE', `nobody can answer "${question}": standard input is not a terminal`);
         const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-        if (secret) stderr.write(question);
         const lines = createInterface({ input: stdin, output: secret ? silent : stderr, terminal: true });
+        // From here on the terminal shows nothing by itself, so that what is typed at once is not seen either.
+        if (secret) stderr.write(question);
         try {
           return { answer: await lines.question(secret ? '' : question) };
         } finally {

@@ -1,7 +1,7 @@
 // A chain in a file: it goes on where the one before it ended, says what it found there, and signs where it is now and then.
 
 import type { KeyObject } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeSync } from 'node:fs';
 import { type FileHandle, open, truncate } from 'node:fs/promises';
 import { validate as isHead } from '#schemas/muster/audit/v1/chain_head';
 import { publicHex, signHex, verifiesHex } from '../wire/tokens/ed25519.ts';
@@ -107,7 +107,7 @@ export class ChainFile {
     this.#head ??= await open(headFile(this.#spec.file), existsSync(headFile(this.#spec.file)) ? 'r+' : 'w+', 0o600);
     const bytes = Buffer.from(text);
     // It only ever grows by a digit, so that an older one never shows behind it.
-    await this.#head.write(bytes, 0, bytes.length, 0);
+    writeSync(this.#head.fd, bytes, 0, bytes.length, 0);
   }
 }
 

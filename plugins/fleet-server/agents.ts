@@ -2,6 +2,7 @@
 
 import type { Host, Params } from '../../core/sdk/typescript/index.ts';
 import { type AgentDDL, DdlError, ddlWarnings, readDdl } from '../wire/ddl.ts';
+import { secretInputsOf } from '../wire/ddl-secrets.ts';
 import { provisioningAgents } from '../wire/provisioning/mode.ts';
 
 export class Agent {
@@ -23,7 +24,7 @@ export class Agent {
     this.#resources = resources;
     const { checkedBy, secrets = [] } = (input ?? {}) as { checkedBy?: unknown; secrets?: readonly string[] };
     this.checksInput = checkedBy === 'agent';
-    this.#secrets = secrets;
+    this.#secrets = [...(secretInputsOf(document, secrets).get('*') ?? [])];
     this.#document = document;
     this.#origin = `agent/${name} of the bundle ${bundle}`;
     if (document === undefined)

@@ -1,7 +1,7 @@
 // `overlay up`: certificates, configuration, broker, nodes, show, and a clean end.
 
 import { mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { type Call, definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { choosePort } from './ports.ts';
@@ -57,16 +57,20 @@ class Overlay {
     });
     const port = await choosePort(this.#options.port, folder);
     const provisioning = await choosePort(port + 1, folder, 'provisioning-port');
+    const aaa = await choosePort(port + 2, folder, 'aaa-port');
     if (port !== this.#options.port) await this.#say(`Port ${this.#options.port} is taken; the broker listens on ${port}.`);
     await this.#say('Making certificates and configuration …');
-    const plan = await prepareOverlay(folder, { fleet: port, provisioning }, process.env);
     const { program = [], root = '' } = await this.#host.control.info();
+    const ports = { fleet: port, provisioning, aaa };
+    const plan = await prepareOverlay(folder, ports, process.env, join(root, '../fixtures'));
     const processes = new Processes(this.#host, program, this.#signal);
     this.#processes = processes;
     await this.#say(`Starting the broker on port ${port} …`);
     await processes.startBroker(plan, ['broker', 'registry']);
     await processes.awaitBroker([port, provisioning]);
     await this.#enrol(processes, plan);
+    await processes.startAaa(plan);
+    await processes.awaitBroker([aaa]);
     await processes.awaitAnswers(plan);
     await this.#say('The overlay is up, and every node answers.\n');
     if (this.#options.show) await show(this.#host, processes, plan);

@@ -1,7 +1,8 @@
 // What an overlay is made of on disk: certificates, configuration, facts, classes, policies.
 
-import { mkdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AaaPlan, callersOf, writeAaa } from './aaa.ts';
 import { type Authority, issueFiles, openAuthority } from './ca.ts';
 import { provideSecrets, provisioningListener, writeProvisioner, writeToken } from './enrolment.ts';
 import { security, write } from './files.ts';
@@ -10,6 +11,8 @@ export interface Ports {
   readonly fleet: number;
   /** For nodes without certificates. */
   readonly provisioning: number;
+  /** For logins and signatures. */
+  readonly aaa: number;
 }
 
 export interface NodePlan {
@@ -30,6 +33,7 @@ export interface OverlayPlan {
 /** With a provisioner that enrols its nodes. */
 export interface EnrollingPlan extends OverlayPlan {
   readonly provisionerConfig: string;
+  readonly aaa: AaaPlan;
 }
 
 interface Machine {
@@ -37,6 +41,9 @@ interface Machine {
   readonly classes: readonly string[];
   readonly facts: Readonly<Record<string, unknown>>;
 }
+
+/** Those that nodes and users are members of; the first is the usual one. */
+export const collectives = ['mcollective', 'production', 'development'] as const;
 
 const machines: readonly Machine[] = [
   { name: 'web1.example.net', classes: ['role::web', 'nginx'], facts: facts('Debian', '12', 4, 'berlin', 'production') },
@@ -53,7 +60,8 @@ const harmless: Readonly<Record<string, string>> = {
 };
 
 function facts(family: string, release: string, cpus: number, site: string, environment: string): Machine['facts'] {
-  return { os: { family, release: { major: release } }, cpus, site, environment };
+  const country = site === 'valletta' ? 'mt' : 'de';
+  return { os: { family, release: { major: release } }, cpus, site, country, environment };
 }
 
 /** The name that this user's certificate gets, so that the commands below work for whoever runs them. */
@@ -62,22 +70,32 @@ export function operatorName(environment: NodeJS.ProcessEnv): string {
   return !isRoot && environment.USER ? `${environment.USER}.mcollective` : 'operator.mcollective';
 }
 
-/** Writes all of it, with nodes that have nothing but a token; other certificates that are still good are kept. */
-export async function prepareOverlay(folder: string, ports: Ports, environment: NodeJS.ProcessEnv): Promise<EnrollingPlan> {
+/**
+ * Writes all of it, with nodes that have nothing but a token; other certificates that are still good are kept.
+ * @param samples folder with sample bundles and policies
+ */
+export async function prepareOverlay(
+  folder: string,
+  ports: Ports,
+  environment: NodeJS.ProcessEnv,
+  samples: string,
+): Promise<EnrollingPlan> {
   const authority = await openAuthority(join(folder, 'authority'), 'Muster overlay CA');
   const bundles = join(folder, 'bundles');
   mkdirSync(bundles, { recursive: true });
+  cpSync(join(samples, 'bundles/webstack'), join(bundles, 'webstack'), { recursive: true });
   const operator = operatorName(environment);
   const secrets = provideSecrets(folder);
   const token = await writeToken(folder, secrets, ports.provisioning);
   const nodeSettings = settingsOfNodes(folder, ports.fleet, bundles);
-  const [brokerConfig, clientConfig, provisionerConfig] = await Promise.all([
+  const [brokerConfig, clientConfig, provisionerConfig, aaa] = await Promise.all([
     writeBroker(folder, authority, ports.fleet, provisioningListener(secrets, ports.provisioning)),
     writeClient(folder, authority, ports.fleet, operator, bundles),
     writeProvisioner({ folder, authority, port: ports.fleet, provisioningPort: ports.provisioning, secrets, nodeSettings }),
+    writeAaa({ folder, authority, ports, bundles, policies: join(samples, 'policies') }),
   ]);
   const nodes = machines.map((machine) => writeEmptyNode(folder, machine, operator, token));
-  return { folder, port: ports.fleet, brokerConfig, clientConfig, provisionerConfig, bundles, nodes };
+  return { folder, port: ports.fleet, brokerConfig, clientConfig, provisionerConfig, bundles, nodes, aaa };
 }
 
 export async function writeBroker(
@@ -150,7 +168,9 @@ function writeEmptyNode(folder: string, { name, classes, facts: values }: Machin
   for (const left of ['ssl', 'server.conf']) rmSync(join(own, left), { recursive: true, force: true });
   write(join(own, 'facts.json'), [JSON.stringify(values, null, 2)]);
   write(join(own, 'classes.txt'), classes);
-  write(join(own, 'policies/default.policy'), ['policy default deny', `allow\tchoria=${operator}\t*\t*\t*`]);
+  // What the users of the AAA service may was decided by the signer.
+  const everybody = [`choria=${operator}`, ...callersOf()].join(' ');
+  write(join(own, 'policies/default.policy'), ['policy default deny', `allow\t${everybody}\t*\t*\t*`]);
   // The action `users` is left out on purpose: the show has one request denied.
   write(join(own, 'policies/host.policy'), ['policy default deny', `allow\tchoria=${operator}\tdisks load processes\t*\t*`]);
   // All nodes are this one machine, whose packages and services are no playground.
@@ -172,6 +192,7 @@ function settingsOfNodes(folder: string, port: number, bundles: string): string[
     `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
     `plugin.yaml = ${own}/facts.json`,
     `classesfile = ${own}/classes.txt`,
+    `collectives = ${collectives.join(',')}`,
     'rpcauthorization = yes',
     'rpcauthprovider = action_policy',
     'plugin.actionpolicy.enable_default = yes',

@@ -11,10 +11,18 @@ const upMs = 60_000;
 const pollMs = 100;
 const brokerId = 'broker';
 
+interface CommandOptions {
+  readonly onLine?: (line: string, stream: string) => void;
+  /** File that it reads from. */
+  readonly input?: string;
+}
+
 export class Processes {
   readonly #host: Host;
   readonly #program: readonly string[];
   readonly #signal: AbortSignal;
+  /** Rejects when whoever started it wants it to end. */
+  readonly #aborted: Promise<never>;
   #commands = 0;
   #stopping = false;
   #onLost: (error: Error) => void = () => undefined;
@@ -28,6 +36,10 @@ export class Processes {
     this.#program = program;
     this.#signal = signal;
     this.#lost.catch(() => undefined);
+    this.#aborted = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
+    this.#aborted.catch(() => undefined);
   }
 
   /** @param services that run in the broker's process */
@@ -43,6 +55,10 @@ export class Processes {
 
   async startProvisioner({ provisionerConfig, folder }: EnrollingPlan): Promise<void> {
     await this.#start('provisioner', ['run', 'provisioner', '--config', provisionerConfig], `${folder}/provisioner.log`);
+  }
+
+  async startAaa({ aaa, folder }: EnrollingPlan): Promise<void> {
+    await this.#start('aaa', ['run', 'aaa', '--config', aaa.config], `${folder}/aaa.log`);
   }
 
   /** Shows how the nodes are enrolled until all are up. @throws PluginError if that takes too long */
@@ -109,6 +125,11 @@ export class Processes {
     return this.#command(args, {});
   }
 
+  /** The same with a file as its standard input. */
+  showWithInput(args: readonly string[], file: string): Promise<number> {
+    return this.#command(args, { input: file });
+  }
+
   async pause(identity: string): Promise<void> {
     await this.#host.processes.signal(identity, 'SIGSTOP');
   }
@@ -119,10 +140,7 @@ export class Processes {
 
   /** Waits for the end; fails if a part of the overlay ends before. */
   async watch(): Promise<number> {
-    const asked = new Promise<never>((_resolve, reject) => {
-      this.#signal.addEventListener('abort', () => reject(this.#signal.reason as Error), { once: true });
-    });
-    return Promise.race([asked, this.#lost]);
+    return Promise.race([this.#aborted, this.#lost]);
   }
 
   /** Ends the nodes, then the broker, so that the nodes can say goodbye. */
@@ -158,22 +176,20 @@ export class Processes {
     );
   }
 
-  async #command(args: readonly string[], { onLine }: { onLine?: (line: string, stream: string) => void }): Promise<number> {
+  async #command(args: readonly string[], { onLine, input }: CommandOptions): Promise<number> {
     this.#signal.throwIfAborted();
     this.#commands += 1;
     const id = `command:${this.#commands}`;
+    const fed = input === undefined ? [] : ['sh', '-c', 'input=$1; shift; exec "$@" < "$input"', 'sh', input];
     const ended = new Promise<number>((resolve) => {
       this.#host.processes
         .start(
-          { id, command: [...this.#program, ...args], env: this.#environment(), output: onLine ? 'lines' : 'terminal' },
+          { id, command: [...fed, ...this.#program, ...args], env: this.#environment(), output: onLine ? 'lines' : 'terminal' },
           { onOutput: ({ line, stream }) => onLine?.(line, stream), onExit: ({ exitCode }) => resolve(exitCode ?? 1) },
         )
         .catch(() => resolve(1));
     });
-    const aborted = new Promise<never>((_resolve, reject) => {
-      this.#signal.addEventListener('abort', () => reject(this.#signal.reason as Error), { once: true });
-    });
-    return Promise.race([ended, this.#lost, aborted]);
+    return Promise.race([ended, this.#lost, this.#aborted]);
   }
 
   #environment(): Record<string, string> {

@@ -1,7 +1,7 @@
 // Protocol v2 security as a plugin: opens and seals messages on a node, signs and unseals them on a client.
 
 import { sign } from 'node:crypto';
-import { definePlugin, PluginError } from '../../core/sdk/typescript/index.ts';
+import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
 import type { Filter } from '../wire/filter.ts';
 import { withHop } from '../wire/message-parts.ts';
@@ -17,6 +17,7 @@ import {
   transportBytes,
 } from '../wire/v2/messages.ts';
 import { Countersigner, type Delegator } from './countersign.ts';
+import { isSignedElsewhere, signElsewhere } from './elsewhere.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
 import { openRequest } from './request.ts';
 import { TokenTrust } from './trust.ts';
@@ -105,7 +106,9 @@ export default definePlugin({
         },
         'security/sign': async ({ requests, role = 'client' }: { requests: readonly RequestToSign[]; role?: Role }) => {
           const credentials = await (role === 'server' ? ofNode() : usable(config));
-          return { messages: requests.map((request) => signRequest(request, credentials)) };
+          if (role === 'server' || !isSignedElsewhere(config))
+            return { messages: requests.map((request) => signRequest(request, credentials)) };
+          return { messages: await signByOther(host, requests, credentials) };
         },
         'security/countersign': async ({ requests, delegator }: { requests: readonly string[]; delegator?: Delegator }) => ({
           secure: await countersigner.sign(requests, delegator),
@@ -183,17 +186,32 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 }
 
 function signRequest(request: RequestToSign, { callerid, token, key }: Credentials) {
-  const { replyTo, server, federation, ...fields } = request;
-  const text = Buffer.from(requestText({ ...fields, caller: callerid, time: Date.now() / 1000 }));
+  const text = Buffer.from(textFor(request, callerid));
   const signature = request.agent === signerAgent ? Buffer.from(unsigned) : sign(null, text, key.key);
-  return {
-    payload: transportBytes(secureRequestText({ request: text, signature, caller: token }), {
-      replyTo,
-      sender: request.sender,
-      seenBy: withHop([], server ?? '', request.sender),
-      ...(federation && { federation }),
-    }),
-  };
+  return wrapped(request, secureRequestText({ request: text, signature, caller: token }));
+}
+
+/** The call of the signer itself proves itself by what it holds. */
+async function signByOther(host: Host, requests: readonly RequestToSign[], credentials: Credentials) {
+  const others = requests.filter(({ agent }) => agent !== signerAgent);
+  const texts = others.map((request) => textFor(request, credentials.callerid));
+  const signed = await signElsewhere(host, texts, credentials.token);
+  return requests.map((request) => {
+    const at = others.indexOf(request);
+    return at === -1 ? signRequest(request, credentials) : wrapped(request, signed[at] ?? '');
+  });
+}
+
+function textFor(
+  { replyTo: _replyTo, server: _server, federation: _federation, ...fields }: RequestToSign,
+  caller: string,
+): string {
+  return requestText({ ...fields, caller, time: Date.now() / 1000 });
+}
+
+function wrapped({ replyTo, sender, server, federation }: RequestToSign, data: string) {
+  const headers = { replyTo, sender, seenBy: withHop([], server ?? '', sender), ...(federation && { federation }) };
+  return { payload: transportBytes(data, headers) };
 }
 
 function unseal(payload: Uint8Array) {

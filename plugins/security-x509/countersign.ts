@@ -4,6 +4,7 @@ import { type KeyObject, sign } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { PluginError } from '../../core/sdk/typescript/index.ts';
+import { Lane, signaturesAtOnce } from '../wire/lane.ts';
 import { secureRequestText } from '../wire/v1/messages.ts';
 import { compilePatterns, namesOf } from './certificates.ts';
 import { locate, readCredentials, type SecurityConfig } from './identity.ts';
@@ -25,10 +26,12 @@ export class Countersigner {
   readonly #environment: NodeJS.ProcessEnv;
   #privileged: Privileged | undefined;
   #lookedAt = 0;
+  readonly #lane: Lane;
 
   constructor(config: SecurityConfig, environment: NodeJS.ProcessEnv) {
     this.#config = config;
     this.#environment = environment;
+    this.#lane = new Lane(signaturesAtOnce(environment));
   }
 
   /** Secure requests for these texts, in order. @throws PluginError for a certificate that nodes would not take */
@@ -36,9 +39,10 @@ export class Countersigner {
     const { key, pem, ends } = this.#current(Date.now());
     if (ends <= Date.now()) throw new PluginError('UNAVAILABLE', 'the privileged certificate has expired; replace it');
     return Promise.all(
-      requests.map(async (text) =>
-        secureRequestText(text, (await signs('sha256', Buffer.from(text), key)).toString('base64'), pem),
-      ),
+      requests.map(async (text) => {
+        const signature = await this.#lane.run(() => signs('sha256', Buffer.from(text), key));
+        return secureRequestText(text, signature.toString('base64'), pem);
+      }),
     );
   }
 

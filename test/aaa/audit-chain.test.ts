@@ -14,6 +14,8 @@ const { privateKey: key, publicKey } = generateKeyPairSync('ed25519');
 const hexKey = publicHex(publicKey);
 let folder: ReturnType<typeof temporaryFolder>;
 let file: string;
+/** Kept, since nobody closes them. */
+const crashed: ChainFile[] = [];
 
 beforeEach(() => {
   folder = temporaryFolder();
@@ -122,6 +124,7 @@ describe('a chain goes on', () => {
 
   test('after a crash that left half a line, which it takes off and tells of', async () => {
     const chain = await ChainFile.open({ file, key, maxBytes: 0 });
+    crashed.push(chain);
     await chain.append([record(1)]);
     appendFileSync(file, '{"seq":3,"prev":"ab');
     const next = await ChainFile.open({ file, key, maxBytes: 0 });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { decodeJwt } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -61,9 +61,12 @@ describe.each([
   });
 
   /** `muster login`, and what it says on the way. */
-  function begin(args: readonly string[]) {
+  function begin(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const main = join(distributionRoot(), 'core/cli/main.js');
-    const child = spawn(process.execPath, [main, 'login', '--config', config, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [main, 'login', '--config', config, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     const told = { out: '', err: '' };
     child.stdout.on('data', (chunk: Buffer) => {
       told.out += chunk;
@@ -85,6 +88,7 @@ describe.each([
     await page.waitForSelector('text=You are logged in');
     expect(await ended, told.err).toBe(0);
     expect(JSON.parse(told.out)).toMatchObject({ callerid: 'oidc=ann@example.net' });
+    expect(told.out + told.err + service.said).not.toContain('eyJ');
     expect(decodeJwt(readFileSync(tokenFile(), 'utf8'))).toMatchObject({
       callerid: 'oidc=ann@example.net',
       agents: ['webstack.*'],
@@ -92,6 +96,22 @@ describe.each([
       permissions: { fleet_management: true },
       tenant: 'mla',
     });
+    await page.context().close();
+  });
+
+  it('opens the browser of the desktop, and shows the address as well', async () => {
+    const opened = join(service.folder, 'opened');
+    writeFileSync(join(service.folder, 'xdg-open'), `#!/bin/sh\necho "$1" > ${opened}.new && mv ${opened}.new ${opened}\n`, {
+      mode: 0o755,
+    });
+    const { told, ended } = begin([], { DISPLAY: ':1', PATH: `${service.folder}${delimiter}${process.env.PATH}` });
+    await until('a browser is opened', () => existsSync(opened), 20_000);
+    const address = readFileSync(opened, 'utf8').trim();
+    expect(told.err).toContain(`A browser opens; if none does, open ${address}`);
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(address);
+    await logInAt(page, 'ann@example.net');
+    expect(await ended, told.err).toBe(0);
     await page.context().close();
   });
 

@@ -139,6 +139,15 @@ describe('a login with an ID token', () => {
       expect(service.said).not.toContain(credential);
   });
 
+  it('is refused when nodes would take its user for one who came before', async () => {
+    const named = async (sub: string) => send(service, await provider.sign({ sub }));
+    expect(decodeJwt((await named('ann.lee@example.net')).body.token ?? '').callerid).toBe('oidc=ann.lee@example.net');
+    for (const sub of ['ann_lee@example.net', 'ann@lee.example_net', 'ann_lee_example_net'])
+      expect(await named(sub)).toEqual(failed);
+    expect((await named('ann.lee@example.net')).body.token).toBeDefined();
+    expect(service.said).toContain('signers and nodes would take it for oidc=ann.lee@example.net');
+  });
+
   it('follows the keys of the provider', async () => {
     const other = await start();
     expect((await send(other, await provider.sign({}))).body.token).toBeDefined();
@@ -146,6 +155,22 @@ describe('a login with an ID token', () => {
     await provider.rotate();
     await until('the new key is known', async () => (await send(other, await provider.sign({}))).body.token);
     expect(await send(other, before)).toEqual(failed);
+  });
+
+  it('is good once, also when its signature is written in another way', async () => {
+    await provider.rotate('ES256');
+    const own = await start();
+    const token = await provider.sign({});
+    const [head = '', body = '', tail = ''] = token.split('.');
+    const signature = Buffer.from(tail, 'base64url');
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+    const other = order - BigInt(`0x${signature.subarray(32).toString('hex')}`);
+    const twin = Buffer.concat([signature.subarray(0, 32), Buffer.from(other.toString(16).padStart(64, '0'), 'hex')]);
+    expect((await send(own, token)).body.token).toBeDefined();
+    for (const again of [`${head}.${body}.${twin.toString('base64url')}`, JSON.stringify({ id_token: token, access_token: 'x' })])
+      expect(await send(own, again)).toEqual(failed);
+    expect(own.said.match(/the ID token was used before/g)).toHaveLength(2);
+    await provider.rotate();
   });
 
   it('takes no token without a nonce where there is no device flow', async () => {

@@ -6,7 +6,8 @@ import { readFactorKey, sealFactor } from '../../plugins/wire/aaa/second-factors
 import { codeAt } from '../../plugins/wire/aaa/totp.ts';
 import { writeConfig } from '../support/command.ts';
 import { runWithInput } from '../support/login-cli.ts';
-import { LoginService } from '../support/login-service.ts';
+import { FakeProvider } from '../support/login-fake-provider.ts';
+import { LoginKey, LoginService } from '../support/login-service.ts';
 import { NatsServer } from '../support/nats.ts';
 
 const password = 'correct horse canary';
@@ -86,6 +87,34 @@ describe('a second factor', () => {
       expect(service.said + added.out + added.err).not.toContain(text);
   });
 
+  it('is taken by muster login from a second line, by whichever way it logs in', async () => {
+    const { uri, recovery_codes: recovery } = JSON.parse((await muster(['aaa', 'user', 'totp', 'anna', '--json'])).out) as {
+      uri: string;
+      recovery_codes: string[];
+    };
+    const client = writeConfig(service.folder, 'client.conf', {
+      'plugin.login.aaasvc.login.url': `${service.url}/choria/v1/login`,
+      'plugin.choria.security.request_signer.token_file': join(service.folder, 'client/client.jwt'),
+    });
+    const logIn = (args: readonly string[], code: string) => {
+      // A moment after the client signs, by its own clock.
+      now = Date.now() + 30_000;
+      writeFileSync(clock(), String(now));
+      const typed = code === 'now' ? codeOf(uri) : code;
+      return runWithInput(['login', '--user', 'anna', '--config', client, ...args], `${password}\n${typed}\n`);
+    };
+    for (const [args, code] of [
+      [[], 'now'],
+      [['--method', 'userlist'], recovery[0] ?? ''],
+      [[], recovery[1] ?? ''],
+    ] as const) {
+      const ran = await logIn(args, code);
+      expect(ran.code, ran.err).toBe(0);
+    }
+    expect((await logIn(['--method', 'userlist'], recovery[0] ?? '')).code).toBe(1);
+    expect((await logIn(['--method', 'nothing'], '')).err).toContain('this login service has no method nothing; it has userlist');
+  });
+
   it('is lost with its codes when it is made anew, and goes when it is removed', async () => {
     const { uri } = JSON.parse((await muster(['aaa', 'user', 'totp', 'anna', '--json'])).out) as { uri: string };
     expect((await login(`${password}${codeOf(uri)}`)).token).toBeDefined();
@@ -146,6 +175,78 @@ describe('a code of a user', () => {
       );
     } finally {
       await Promise.all(services.map((one) => one.stop()));
+      await nats.stop();
+    }
+  });
+});
+
+describe('single sign-on', () => {
+  const secret = Buffer.alloc(20, 7);
+  const key = Buffer.alloc(32, 6);
+
+  async function start(provider: FakeProvider, config: Readonly<Record<string, unknown>> = {}): Promise<LoginService> {
+    return LoginService.start(
+      (folder) => {
+        writeFileSync(join(folder, 'seed'), '23'.repeat(32));
+        const factor = sealFactor('oidc=ann', { secret, recoveryCodes: [] }, key);
+        writeFileSync(join(folder, 'factors.json'), JSON.stringify({ users: { 'oidc=ann': factor } }));
+        writeFileSync(join(folder, 'factors.key'), key.toString('hex'));
+        return {
+          authenticator: 'oidc',
+          login: { second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') } },
+          oidc_authenticator: {
+            issuer: provider.issuer,
+            client_id: 'muster',
+            validity: '1h',
+            signing_key: join(folder, 'seed'),
+            everybody: { agents: ['*'] },
+            groups: { careful: { second_factor: true } },
+          },
+        };
+      },
+      { config },
+    );
+  }
+
+  async function send(service: LoginService, credential: string, code?: string) {
+    const token = new LoginKey();
+    const timestamp = String(Math.floor(Date.now() / 1_000));
+    const signature = token.sign(`${timestamp}:oidc::${credential}`);
+    const body = { method: 'oidc', credential, timestamp, public_key: token.publicKey, signature };
+    return (await service.post('/muster/v1/login', { ...body, ...(code !== undefined && { code }) })).body;
+  }
+
+  it('asks for a code of ours as well, of whoever has a second factor or must have one', async () => {
+    const provider = await FakeProvider.start();
+    const service = await start(provider);
+    try {
+      const code = await codeAt(secret, Math.floor(Date.now() / 30_000));
+      expect(await send(service, await provider.sign({}))).toEqual({ error: 'Login failed' });
+      expect(await send(service, await provider.sign({}), '000000')).toEqual({ error: 'Login failed' });
+      expect((await send(service, await provider.sign({}), code)).token).toBeDefined();
+      expect(await send(service, await provider.sign({}), code)).toEqual({ error: 'Login failed' });
+      expect((await send(service, await provider.sign({ sub: 'bob' }))).token).toBeDefined();
+      expect(await send(service, await provider.sign({ sub: 'carla', groups: ['careful'] }), code)).toEqual({
+        error: 'Login failed',
+      });
+      expect(service.said).toContain('oidc=carla: the user must have a second factor, and has none');
+    } finally {
+      await service.stop();
+      await provider.stop();
+    }
+  });
+
+  it('takes an ID token once, at whichever of several services', async () => {
+    const [nats, provider] = [await NatsServer.start(), await FakeProvider.start()];
+    const config = { 'login.test.broker': `nats://127.0.0.1:${nats.port}` };
+    const services = [await start(provider, config), await start(provider, config)];
+    try {
+      const token = await provider.sign({ sub: 'bob' });
+      const answers = await Promise.all(services.map((service) => send(service, token)));
+      expect(answers.map((body) => Object.keys(body)[0]).sort()).toEqual(['error', 'token']);
+    } finally {
+      await Promise.all(services.map((service) => service.stop()));
+      await provider.stop();
       await nats.stop();
     }
   });

@@ -44,8 +44,8 @@ export class EnrollingCell {
   /** With brokers that listen, and nobody else. */
   static async start(): Promise<EnrollingCell> {
     const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'muster-cell-'));
-    const ports = { fleet: await freePort(), provisioning: await freePort() };
-    const plan = await prepareOverlay(folder, ports, process.env);
+    const ports = { fleet: await freePort(), provisioning: await freePort(), aaa: await freePort() };
+    const plan = await prepareOverlay(folder, ports, process.env, join(distributionRoot(), '../fixtures'));
     const authority = await openAuthority(join(folder, 'authority'), '');
     const files = await issueFiles(authority, { commonName: 'watcher.example.net' });
     // Thousands connect from this one machine; who waits for its turn is not to be sent away.

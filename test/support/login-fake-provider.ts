@@ -17,7 +17,7 @@ export class FakeProvider {
   /** Paths that were asked for. */
   readonly asked: string[] = [];
   readonly #server: Server;
-  #keys: { kid: string; pair: KeyPair }[] = [];
+  #keys: { kid: string; algorithm: string; pair: KeyPair }[] = [];
 
   private constructor(issuer: string) {
     this.issuer = issuer;
@@ -47,9 +47,9 @@ export class FakeProvider {
   }
 
   /** Signs with a new key from now on, and publishes no other. */
-  async rotate(): Promise<void> {
-    const pair = await generateKeyPair('RS256', { extractable: true });
-    this.#keys = [{ kid: `key-${Math.random()}`, pair }];
+  async rotate(algorithm: 'RS256' | 'ES256' = 'RS256'): Promise<void> {
+    const pair = await generateKeyPair(algorithm, { extractable: true });
+    this.#keys = [{ kid: randomUUID(), algorithm, pair }];
   }
 
   /** @param given by who signs; by default this provider's key. */
@@ -72,7 +72,9 @@ export class FakeProvider {
     };
     const cleaned = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
     if (!key) throw new Error('there is no key');
-    return new SignJWT(cleaned).setProtectedHeader({ alg: 'RS256', kid: key.kid, ...header }).sign(given ?? key.pair.privateKey);
+    return new SignJWT(cleaned)
+      .setProtectedHeader({ alg: key.algorithm, kid: key.kid, ...header })
+      .sign(given ?? key.pair.privateKey);
   }
 
   async publicJwk(): Promise<object> {

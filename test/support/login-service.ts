@@ -21,7 +21,7 @@ plugins:
     name: login-test
     runner: inline
     module: ./index.mjs
-    needs: { plugins: [authenticator, policy-compiler], metrics: true, state: true, kv: [MUSTER_TOTP], bus: { connections: [login], open: true } }
+    needs: { plugins: [authenticator, policy-compiler], metrics: true, state: true, kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE], bus: { connections: [login], open: true } }
 `;
 
 const server = (root: string) => `
@@ -111,6 +111,20 @@ export class LoginService {
         ...options,
         config: { 'plugin.aaa.config': config, 'login.test.port': port, ...options.config, ...more(folder) },
       });
+      return new LoginService(folder, `http://127.0.0.1:${port}`, test, remove);
+    } catch (error) {
+      remove();
+      throw error;
+    }
+  }
+
+  /** The whole service, with its own listener; without TLS. */
+  static async startWhole(settings: (folder: string) => object): Promise<LoginService> {
+    const { path: folder, remove } = temporaryFolder();
+    const [file, port] = [join(folder, 'aaa.json'), await freePort()];
+    try {
+      writeFileSync(file, JSON.stringify({ port, listen: '127.0.0.1', disable_tls: true, ...settings(folder) }));
+      const test = await startHost({ distribution: true, services: ['aaa'], config: { 'plugin.aaa.config': file } });
       return new LoginService(folder, `http://127.0.0.1:${port}`, test, remove);
     } catch (error) {
       remove();

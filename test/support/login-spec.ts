@@ -120,6 +120,8 @@ export function describeLogins(mode: 'inline' | 'persistent'): void {
       ];
       for (const body of bad) expect((await service.post('/choria/v1/login', body)).body).toEqual({ error: 'Login failed' });
       expect((await service.post('/choria/v1/login', { ...good, extra: { a: 1 } })).body.token).toBeDefined();
+      const { username, ...others } = good;
+      expect((await service.post('/choria/v1/login', { ...others, UserName: username })).body.token).toBeDefined();
       expect((await service.post('/choria/v1/login', { ...good, password: 7 })).status).toBe(400);
     });
 

@@ -4,7 +4,7 @@ import type { KeyObject } from 'node:crypto';
 import { definePlugin, type Host, printable } from '../../../core/sdk/typescript/index.ts';
 import { filesOf, type LoginConfig, loginUrls, tlsOf } from './config.ts';
 import { LoginError } from './errors.ts';
-import { forget, keep } from './keep.ts';
+import { forget, keep, whileLocked } from './keep.ts';
 import {
   type Granted,
   logInBy,
@@ -56,7 +56,7 @@ async function logIn(host: Host, options: LoginOptions, signal: AbortSignal): Pr
   const offered = await methodsOf(service);
   const method = chosen(offered, options.method);
   const granted = await grantedBy(host, service, method, offered, options);
-  keep(files, granted);
+  await whileLocked(files, () => keep(files, granted));
   const { callerid, exp } = granted.claims;
   const until = exp === undefined ? undefined : new Date(exp * 1_000).toISOString();
   const told = { callerid, expires: until ?? null, token_file: files.token, seed_file: files.seed };

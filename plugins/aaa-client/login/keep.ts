@@ -5,10 +5,25 @@ import { dirname } from 'node:path';
 import { stagedPath, syncFolder, writeDurably } from '../../wire/whole-file.ts';
 import type { LoginFiles } from './config.ts';
 
+const staleMs = 20_000;
+const retries = { retries: 20, minTimeout: 50, maxTimeout: 500 };
+
 export interface Kept {
   readonly token: string;
   /** Hex. */
   readonly seed: string;
+}
+
+/** While nobody else changes them. @throws Error if somebody else does for too long */
+export async function whileLocked<T>(files: LoginFiles, work: () => T | Promise<T>): Promise<T> {
+  mkdirSync(dirname(files.token), { recursive: true, mode: 0o700 });
+  const { lock } = await import('proper-lockfile');
+  const release = await lock(files.token, { realpath: false, stale: staleMs, retries });
+  try {
+    return await work();
+  } finally {
+    await release().catch(() => undefined);
+  }
 }
 
 /** The seed first: a token without its seed is of no use, and the other way round it is replaced by the next login. */

@@ -18,6 +18,10 @@ export class Limit {
     this.#windowMs = windowMs;
   }
 
+  get size(): number {
+    return this.#windows.size;
+  }
+
   /** Counts one more. @returns whether that is still allowed */
   take(key: string, now: number): boolean {
     const open = this.#windows.get(key);
@@ -26,7 +30,7 @@ export class Limit {
       return open.count <= this.#most;
     }
     this.#windows.delete(key);
-    if (this.#windows.size >= mostKeys) this.#forget(now);
+    if (this.#windows.size >= mostKeys) this.#forgetOldest();
     this.#windows.set(key, { count: 1, ends: now + this.#windowMs });
     return true;
   }
@@ -41,11 +45,8 @@ export class Limit {
     this.#windows.delete(key);
   }
 
-  /** Those that are over, and if none is, the oldest. */
-  #forget(now: number): void {
-    const before = this.#windows.size;
-    for (const [key, { ends }] of this.#windows) if (ends <= now) this.#windows.delete(key);
-    if (this.#windows.size < before) return;
+  /** The window that was opened first is over first. */
+  #forgetOldest(): void {
     const [oldest] = this.#windows.keys();
     if (oldest !== undefined) this.#windows.delete(oldest);
   }

@@ -2,11 +2,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Host, printable } from '../../../core/sdk/typescript/index.ts';
+import { signedPart } from '../../wire/tokens/jwt.ts';
 import type { Answer } from '../route.ts';
 import { failed, granted, notSigned } from './answers.ts';
 import type { Authenticators, User } from './authenticators.ts';
+import type { Callers } from './callers.ts';
 import type { Issuers } from './issue.ts';
 import { Limit, LoginLimits } from './limits.ts';
+import type { Once } from './once.ts';
 import { type Proof, problemOfProof } from './proof.ts';
 import type { SecondFactor } from './second-factor.ts';
 import type { Settings } from './settings.ts';
@@ -35,6 +38,8 @@ export interface LoginTools {
   readonly authenticators: Authenticators;
   readonly issuers: Issuers;
   readonly secondFactor: SecondFactor;
+  readonly callers: Callers;
+  readonly once: Once;
   readonly isAllowed: (address: string) => boolean;
   readonly now: () => number;
 }
@@ -113,7 +118,7 @@ export class Logins {
 
   async #ask(attempt: Attempt): Promise<Verdict> {
     const { methods, username, proof, address, signal } = attempt;
-    const { authenticators, secondFactor } = this.#tools;
+    const { authenticators, callers, secondFactor } = this.#tools;
     let reasons = '';
     let { credential, code } = attempt;
     try {
@@ -133,14 +138,25 @@ export class Logins {
           reasons += `${reasons === '' ? '' : '; '}${methods.length > 1 ? `${authenticator}: ` : ''}${outcome.reason}`;
           continue;
         }
-        const reason = await this.#checkCode(outcome.user, code);
+        const { callerid } = outcome.user;
+        const reason =
+          (await this.#problemOfUse(authenticator, credential)) ??
+          (await this.#checkCode(outcome.user, code)) ??
+          (await callers.problem(callerid));
         if (reason === undefined) return { authenticator, user: outcome.user };
-        return { authenticator, reason: `${shown(outcome.user.callerid)}: ${reason}` };
+        return { authenticator, reason: `${shown(callerid)}: ${reason}` };
       }
     } catch (error) {
       reasons = (error as Error).message;
     }
     return { authenticator: methods[0] ?? 'none', reason: reasons === '' ? 'no authenticator takes this' : reasons };
+  }
+
+  /** Tokens of a provider are good once; authenticators know that of their own instance. */
+  async #problemOfUse(authenticator: string, credential: string): Promise<string | undefined> {
+    const { credential: kind } = await this.#tools.authenticators.describe(authenticator);
+    if (kind !== 'oidc' || (await this.#tools.once.use(signedPart(idTokenIn(credential))))) return undefined;
+    return 'the ID token was used at another instance';
   }
 
   async #checkCode({ callerid, secondFactor: must = false }: User, code: string | undefined): Promise<string | undefined> {
@@ -178,9 +194,16 @@ export class Logins {
   }
 }
 
-/** Without a name, as with ID tokens, only the address is known. */
+/** Without a name, as with ID tokens, only the address is known. Directories don't look at case and blanks. */
 function userKey({ methods, username, address }: Attempt): string {
-  return username === '' ? `${methods[0]} ${address}` : username;
+  return username === '' ? `${methods[0]} ${address}` : username.normalize('NFKC').toLowerCase().replaceAll(/\s/g, '');
+}
+
+/** An ID token, or what JSON says is one, as the authenticator reads it. */
+function idTokenIn(credential: string): string {
+  if (!credential.startsWith('{')) return credential;
+  const { id_token: token } = JSON.parse(credential) as { readonly id_token?: unknown };
+  return typeof token === 'string' ? token : credential;
 }
 
 function shown(name: string): string {

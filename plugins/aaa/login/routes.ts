@@ -8,8 +8,10 @@ import { type ClientClaims, readClientToken } from '../../wire/tokens/client.ts'
 import type { Answer, Call, Route } from '../route.ts';
 import { notConfigured } from './answers.ts';
 import { Authenticators } from './authenticators.ts';
+import { BucketOwners, Callers, FileOwners } from './callers.ts';
 import { Issuers } from './issue.ts';
 import { Logins } from './logins.ts';
+import { Once } from './once.ts';
 import { Policies } from './policies.ts';
 import { Refresh } from './refresh.ts';
 import { SecondFactor } from './second-factor.ts';
@@ -17,7 +19,7 @@ import { readLoginSettings, type Settings } from './settings.ts';
 import { BucketCodes, FileCodes } from './used-codes.ts';
 
 export interface LoginParts {
-  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP]`, `metrics` and `state`. */
+  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE]`, `metrics` and `state`. */
   readonly host: Host;
   /** The JSON file of the service. */
   readonly file: string;
@@ -62,7 +64,7 @@ export function loginRoutes(parts: LoginParts): Route[] {
     {
       method: 'POST',
       path: '/choria/v1/login',
-      accepts: (body) => isLogin(body),
+      accepts: (body) => isLogin(asSpelled(body)),
       handle: async (call) => logins.logIn(passwordAttempt(call, await authenticators.forPasswords())),
     },
     {
@@ -95,7 +97,10 @@ function toolsOf({
 }: LoginParts) {
   const settings: Settings = readLoginSettings(file, authenticators, maxSession);
   const onProblem = (message: string) => host.log.error(message);
-  const used = connection === undefined ? new FileCodes(host.stateFolder ?? '.') : new BucketCodes(host, connection, replicas);
+  const onTrouble = (message: string) => host.log.warn(message);
+  const folder = host.stateFolder ?? '.';
+  const used = connection === undefined ? new FileCodes(folder) : new BucketCodes(host, connection, replicas);
+  const owners = connection === undefined ? new FileOwners(folder) : new BucketOwners(host, connection, replicas);
   return {
     host,
     site,
@@ -105,11 +110,20 @@ function toolsOf({
     authenticators: new Authenticators(host, authenticators),
     issuers: new Issuers(settings, new Policies(host)),
     secondFactor: new SecondFactor(settings.secondFactor, used, onProblem),
+    callers: new Callers(owners, onTrouble),
+    once: new Once(host, connection, replicas, onTrouble),
   };
 }
 
+/** Choria's service does not look at the case of keys; where one stands there as it is meant, it counts. */
+function asSpelled(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const folded = Object.entries(body).map(([key, value]) => [key.toLowerCase(), value] as const);
+  return { ...Object.fromEntries(folded), ...body };
+}
+
 function passwordAttempt({ body, address, signal }: Call, methods: readonly string[]) {
-  const { username, password, timestamp, public_key: publicKey, signature } = body as LoginRequest;
+  const { username, password, timestamp, public_key: publicKey, signature } = asSpelled(body) as LoginRequest;
   const [name, typed] = [username ?? '', password ?? ''];
   return {
     methods,
@@ -141,9 +155,10 @@ function methodAttempt({ body, address, signal }: Call, { names }: Authenticator
 async function methods(authenticators: Authenticators, secondFactor: SecondFactor): Promise<Answer> {
   const told = await Promise.all(
     authenticators.names.map(async (name) => {
-      const { credential, details = {} } = await authenticators.describe(name);
-      return { name, credential, details };
+      // One that fails is none that can be used now.
+      const about = await authenticators.describe(name).catch(() => undefined);
+      return about ? [{ name, credential: about.credential, details: about.details ?? {} }] : [];
     }),
   );
-  return { status: 200, body: { methods: told, second_factor: secondFactor.isUsed } };
+  return { status: 200, body: { methods: told.flat(), second_factor: secondFactor.isUsed } };
 }

@@ -3,8 +3,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Bucket, Host } from '../../../core/sdk/typescript/index.ts';
+import type { Host } from '../../../core/sdk/typescript/index.ts';
 import { writeWhole } from '../../wire/whole-file.ts';
+import { options, SharedBucket } from './shared-bucket.ts';
 
 export const totpBucket = 'MUSTER_TOTP';
 const tries = 5;
@@ -18,41 +19,28 @@ export interface UsedCodes {
 
 /** Shared by instances; while the broker can not be asked, nobody with a second factor logs in. */
 export class BucketCodes implements UsedCodes {
-  readonly #bucket: Bucket;
-  readonly #replicas: number;
-  #isThere: Promise<unknown> | undefined;
+  readonly #shared: SharedBucket;
 
   /** @param replicas brokers that keep a copy */
   constructor(host: Host, connection: string, replicas: number) {
-    this.#replicas = replicas;
-    this.#bucket = host.kv.bucket(connection, totpBucket);
+    this.#shared = new SharedBucket(host, connection, totpBucket, { replicas });
   }
 
   async useStep(caller: string, step: number): Promise<boolean> {
-    await this.#create();
+    const bucket = await this.#shared.open();
     const key = `step.${nameOf(caller)}`;
     for (let round = 0; round < tries; round += 1) {
-      const entry = await this.#bucket.get(key);
+      const entry = await bucket.get(key, options);
       const last = entry ? Number(Buffer.from(entry.value).toString()) : -1;
       if (step <= last) return false;
-      if ((await this.#bucket.update(key, Buffer.from(String(step)), entry?.revision ?? 0)) !== null) return true;
+      if ((await bucket.update(key, Buffer.from(String(step)), entry?.revision ?? 0, options)) !== null) return true;
     }
     return false;
   }
 
   async useRecovery(hash: string): Promise<boolean> {
-    await this.#create();
-    return (await this.#bucket.update(`recovery.${hash}`, Buffer.from('used'), 0)) !== null;
-  }
-
-  async #create(): Promise<void> {
-    this.#isThere ??= this.#bucket.create({ replicas: this.#replicas });
-    try {
-      await this.#isThere;
-    } catch (error) {
-      this.#isThere = undefined;
-      throw error;
-    }
+    const bucket = await this.#shared.open();
+    return (await bucket.update(`recovery.${hash}`, Buffer.from('used'), 0, options)) !== null;
   }
 }
 

@@ -14,7 +14,8 @@ export type RefusalCode =
   /** The authorizer failed, which is a denial. */
   | 'SIGNER_AUTHORIZER'
   | 'SIGNER_AUDIT'
-  | 'SIGNER_KEY';
+  | 'SIGNER_KEY'
+  | 'SIGNER_BUSY';
 
 /** The message is for the log of the service, and holds no token, no key and no input of a request. */
 export class Refusal extends Error {
@@ -32,5 +33,5 @@ export class Refusal extends Error {
 
 /** Faults of this service rather than of who asked: another instance may do better. */
 export function isOurs(code: RefusalCode): boolean {
-  return code === 'SIGNER_AUDIT' || code === 'SIGNER_KEY';
+  return code === 'SIGNER_AUDIT' || code === 'SIGNER_KEY' || code === 'SIGNER_BUSY';
 }

@@ -4,6 +4,7 @@
 import { verify } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Host } from '../../../core/sdk/typescript/index.ts';
+import { Lane } from '../../wire/lane.ts';
 import { type ClientClaims, callerOf } from '../../wire/tokens/client.ts';
 import type { Revocations } from '../../wire/tokens/revocations.ts';
 import type { Audit } from './audit.ts';
@@ -15,8 +16,14 @@ import { type Asked, checkTime, endOfLife, type InnerRequest, readAsked, readInn
 import type { UserTokens } from './tokens.ts';
 
 const authorizeMs = 15_000;
+/** In work; plugins take so many without refusing some. */
+const mostInWork = 256;
+/** With those that wait; more would wait longer than their clients. */
+const mostRunning = 8_192;
 const mostReason = 1_000;
 const verifies = promisify(verify);
+/** At once; one takes a third of the time that a signature of the service takes. */
+const mostVerified = 1;
 
 export interface SignCall {
   readonly token: string;
@@ -46,6 +53,8 @@ export interface SignerParts {
 export class Signer {
   readonly #parts: SignerParts;
   readonly #running = new Set<Promise<Signed>>();
+  readonly #verifying = new Lane(mostVerified);
+  readonly #working = new Lane(mostInWork);
 
   constructor(parts: SignerParts) {
     this.#parts = parts;
@@ -56,7 +65,11 @@ export class Signer {
   }
 
   sign(call: SignCall): Promise<Signed> {
-    const running = this.#sign(call).finally(() => this.#running.delete(running));
+    if (this.#running.size >= mostRunning) {
+      const refusal = new Refusal('SIGNER_BUSY', `${mostRunning} requests are being signed already; run another instance`);
+      return Promise.resolve(this.#refused(refusal, 'somebody'));
+    }
+    const running = this.#working.run(() => this.#sign(call)).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return running;
   }
@@ -73,7 +86,7 @@ export class Signer {
     } catch (error) {
       return this.#refused(error, 'somebody');
     }
-    const attempt = new Attempt(this.#parts, call, inner);
+    const attempt = new Attempt(this.#parts, call, inner, this.#verifying);
     try {
       const secure = await attempt.run();
       numbers.allowed += 1;
@@ -112,11 +125,13 @@ class Attempt {
   #text: string;
   #asked: Asked;
   #free: (() => void) | undefined;
+  readonly #verifying: Lane;
 
-  constructor(parts: SignerParts, call: SignCall, inner: InnerRequest) {
+  constructor(parts: SignerParts, call: SignCall, inner: InnerRequest, verifying: Lane) {
     this.#parts = parts;
     this.#call = call;
     this.#inner = inner;
+    this.#verifying = verifying;
     this.caller = inner.fields.caller;
     this.#text = call.request;
   }
@@ -167,7 +182,8 @@ class Attempt {
       throw new Refusal('SIGNER_SIGNATURE', 'its user did not sign the request');
     }
     const isHex = /^[0-9a-f]{128}$/i.test(signature);
-    if (!isHex || !(await verifies(null, Buffer.from(request), key, Buffer.from(signature, 'hex'))))
+    const fits = () => verifies(null, Buffer.from(request), key, Buffer.from(signature, 'hex'));
+    if (!isHex || !(await this.#verifying.run(fits)))
       throw new Refusal('SIGNER_SIGNATURE', 'it was altered, or signed with another key than that of its token');
   }
 

@@ -8,6 +8,7 @@ import { AaaError } from '../../wire/aaa/errors.ts';
 import { isSafe } from '../../wire/aaa/fetch.ts';
 import { goDurationSeconds } from '../../wire/aaa/go-duration.ts';
 import { readSection } from '../../wire/aaa/settings.ts';
+import { signedPart } from '../../wire/tokens/jwt.ts';
 import { type Grants, granted, readGrants } from '../grants.ts';
 import { Remembered } from '../remembered.ts';
 import { type LoggedIn, loggedIn, type Outcome, refused } from '../user.ts';
@@ -84,7 +85,7 @@ class Oidc {
       const all = await this.#withUserinfo(opened, claims, idToken, accessToken);
       const user = userOf(opened, all);
       if ('reason' in user) return refused(user.reason);
-      const hash = createHash('sha256').update(idToken).digest('hex');
+      const hash = createHash('sha256').update(signedPart(idToken)).digest('hex');
       if (this.#used.has(hash, now)) return refused('the ID token was used before');
       if (!this.#used.keep(hash, true, claims.exp * 1_000, now)) return refused('too many ID tokens are remembered');
       this.#users.keep(user.callerid, user, now + rememberedMs, now);

@@ -18,6 +18,7 @@ export class UserList {
   readonly #file: KeptFile<readonly UserEntry[]> | undefined;
   readonly #events: ListEvents;
   #users: ReadonlyMap<string, UserEntry> = new Map();
+  #hashes: readonly string[] = [];
   #loaded: readonly UserEntry[] | undefined;
   #problem: string | undefined;
 
@@ -40,9 +41,15 @@ export class UserList {
     if (now && now !== this.#loaded) {
       this.#loaded = now;
       this.#users = new Map(now.map((user) => [user.username, user]));
+      this.#hashes = now.flatMap(({ password }) => (password && isPasswordHash(password) ? [password] : []));
       this.#events.onLoaded(now);
     }
     return this.#users;
+  }
+
+  /** Of the users that were last asked for. */
+  get hashes(): readonly string[] {
+    return this.#hashes;
   }
 
   /** Why the file does not count, if it does not. */

@@ -111,6 +111,11 @@ export async function readUnverified(text: string): Promise<Claims> {
   }
 }
 
+/** What a token is known by: some signatures can be written in several ways, and what they sign can not. */
+export function signedPart(token: string): string {
+  return token.slice(0, Math.max(0, token.lastIndexOf('.')));
+}
+
 /** Token files may end in a line break, which is no part of the token. */
 export function trimmed(text: string): string {
   if (text.length > mostCharacters)

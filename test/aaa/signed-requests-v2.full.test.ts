@@ -1,0 +1,58 @@
+// Users of protocol v2 who may not sign for themselves: a delegator signs for them, and nodes know them by their login.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Fleet } from '../support/fleet.ts';
+import { temporaryFolder } from '../support/folders.ts';
+import { SignerService } from '../support/signer-service.ts';
+import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
+
+const { path: folder, remove } = temporaryFolder();
+let fleet: Fleet;
+let service: SignerService;
+
+/** Token and key of one who connects with a certificate of this name. */
+async function credentials(name: string, certname: string, token: string): Promise<Record<string, string>> {
+  const files = await fleet.certificate(certname);
+  return {
+    ...tokenConfig(folder, name, token),
+    'plugin.security.choria.certificate': files['plugin.security.file.certificate'] ?? '',
+    'plugin.security.choria.key': files['plugin.security.file.key'] ?? '',
+    'plugin.security.choria.ca': files['plugin.security.file.ca'] ?? '',
+  };
+}
+
+beforeAll(async () => {
+  fleet = await Fleet.start();
+  await fleet.node('n1.test', {
+    config: await credentials('n1.test', 'n1.test', await serverToken('n1.test')),
+    policies: { rpcutil: ['policy default deny', 'allow\tup=ann_lee\t*\t*\t*'] },
+  });
+  const [seed, token] = [join(folder, 'delegator.seed'), join(folder, 'delegator.jwt')];
+  writeFileSync(seed, seedOf('up=delegator'));
+  writeFileSync(token, await clientToken('up=delegator', { authentication_delegator: true }));
+  service = await SignerService.start(fleet.authority, {
+    signer: { signing_certificate: publicOf(organizationSeed), signing_seed: seed, signing_token: token, choria_service: true },
+    settings: { authorizer: 'actionlist' },
+    config: {
+      ...(await credentials('aaa.test', 'aaa.test', await serverToken('aaa.test'))),
+      'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
+    },
+  });
+}, 60_000);
+afterAll(async () => {
+  await service.stop();
+  await fleet.stop();
+  remove();
+});
+
+test.each([
+  ['HTTP', () => ({ 'plugin.choria.security.request_signer.url': `http://127.0.0.1:${service.port}/choria/v1/sign` })],
+  ['the brokers', () => ({ 'plugin.choria.security.request_signer.service': true })],
+])('a delegator signs over %s what the list of the user allows', async (_way, signer) => {
+  const token = await clientToken('up=ann.lee', { signed_fleet_management: true }, { agents: ['rpcutil.ping'] });
+  const client = await fleet.client('desk.test', { ...(await credentials('up=ann.lee', 'desk.test', token)), ...signer() });
+  expect((await client.ask('n1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
+  await expect(client.ask('n1.test', 'rpcutil', 'agent_inventory')).rejects.toThrow('the signer refused the request');
+});
