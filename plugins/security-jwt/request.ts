@@ -7,6 +7,7 @@ import { decodePayload } from '../wire/rpc.ts';
 import { callerName } from '../wire/subjects.ts';
 import { type ClientClaims, callerOf } from '../wire/tokens/client.ts';
 import { publicFromHex } from '../wire/tokens/ed25519.ts';
+import type { Revocations } from '../wire/tokens/revocations.ts';
 import { readRequest, readSecureRequest, readTransport, type SecureRequest } from '../wire/v2/messages.ts';
 import type { TokenTrust, Vouched } from './trust.ts';
 
@@ -14,17 +15,22 @@ const signatureBytes = 64;
 /** In place of a signature. */
 const insecure = 'insecure';
 
-/**
- * @param trust asked for only where something has to be verified
- * @param unsigned an agent whose requests need no signature: what they hold proves itself
- * @throws WireError saying what does not hold
- */
-export async function openRequest(payload: Uint8Array, trust: () => TokenTrust, unsigned: string | undefined, now = new Date()) {
+export interface OpenHow {
+  /** Asked for only where something has to be verified. */
+  readonly trust: () => TokenTrust;
+  /** An agent whose requests need no signature: what they hold proves itself. */
+  readonly unsigned: string | undefined;
+  readonly revocations: Revocations;
+  readonly now?: Date;
+}
+
+/** @throws WireError saying what does not hold */
+export async function openRequest(payload: Uint8Array, { trust, unsigned, revocations, now = new Date() }: OpenHow) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
   const request = readRequest(secure.request.toString('utf8'));
   const isUnsigned = secure.signature.toString('latin1') === insecure && request.agent === unsigned;
-  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
+  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, { trust: trust(), revocations, now });
   return {
     request: {
       version: 2,
@@ -39,8 +45,17 @@ export async function openRequest(payload: Uint8Array, trust: () => TokenTrust, 
   };
 }
 
-async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<ClientClaims> {
+interface CheckHow {
+  readonly trust: TokenTrust;
+  readonly revocations: Revocations;
+  readonly now: Date;
+}
+
+async function checkSigned(secure: SecureRequest, caller: string, { trust, revocations, now }: CheckHow): Promise<ClientClaims> {
   const vouched = await trust.vouch(secure.caller, secure.signer, now);
+  for (const claims of [vouched.caller, ...(vouched.signer ? [vouched.signer] : [])])
+    if (revocations.revoked(claims, now.getTime()) !== undefined)
+      throw new WireError('WIRE_CALLER', `the token of ${claims.callerid.slice(0, 80)} was revoked`);
   checkSignature(secure, vouched);
   if (callerName(caller) === undefined)
     throw new WireError('WIRE_CALLER', `'${caller.slice(0, 60)}' is no caller id such as up=name`);

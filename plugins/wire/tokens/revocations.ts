@@ -11,7 +11,9 @@ export type { Revocation };
 export const revocationBucket = 'MUSTER_REVOKED';
 
 const watchId = 'revocations';
-const createMs = 500;
+const lookMs = 500;
+/** Of a fleet without a signer many nodes would ask in vain. */
+const waitMs = 60_000;
 
 type TokenNames = Pick<ClientClaims, 'callerid' | 'public_key' | 'jti' | 'iat'>;
 
@@ -77,9 +79,8 @@ export class Revocations {
 }
 
 /**
- * Follows the bucket over a connection that is open, as soon as there are both. Needs `kv: [MUSTER_REVOKED]`, and with
- * `replicas` timers as well.
- * @param replicas makes the bucket where there is none, with so many copies
+ * Follows the bucket over a connection as soon as there are both. Needs `kv: [MUSTER_REVOKED]` and timers.
+ * @param replicas makes the bucket where there is none, with so many copies; without, it is waited for
  */
 export async function followRevocations(
   host: Host,
@@ -88,26 +89,24 @@ export async function followRevocations(
 ): Promise<Revocations> {
   const revocations = new Revocations();
   const bucket = host.kv.bucket(connection, revocationBucket);
-  const follow = () => bucket.watch({ id: `${watchId}:${Date.now()}`, key: '>' }, (changes) => revocations.take(changes));
-  if (replicas === undefined) {
-    await follow();
-    return revocations;
-  }
   let said = '';
-  await host.timers.set({ id: watchId, afterMs: 0, everyMs: createMs }, async () => {
+  const look = async () => {
     if (!(await host.bus.info(connection)).connected) return;
     try {
-      await createRevocations(bucket, replicas);
+      if (replicas === undefined) await bucket.get(revocationKey({ kind: 'jti', value: 'none' }));
+      else await createRevocations(bucket, replicas);
     } catch (error) {
       const { message } = error as Error;
-      if (message !== said)
+      if (replicas === undefined) await host.timers.set({ id: watchId, everyMs: waitMs, splayMs: waitMs }, look);
+      else if (message !== said)
         host.log.warn(`revoked tokens can not be looked up, so that none is refused for it: ${message}; trying again`);
       said = message;
       return;
     }
     await host.timers.clear(watchId);
-    await follow();
-  });
+    await bucket.watch({ id: `${watchId}:${Date.now()}`, key: '>' }, (changes) => revocations.take(changes));
+  };
+  await host.timers.set({ id: watchId, afterMs: 0, everyMs: lookMs }, look);
   return revocations;
 }
 
