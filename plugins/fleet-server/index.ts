@@ -107,7 +107,6 @@ class FleetServer {
     const host = this.#host;
     const who = (await host.plugins.call('security', securityPlugin(this.#config), 'security/identity', {
       role: 'server',
-      connection,
     })) as NodeIdentity;
     const { identity, expires } = who;
     for (const name of [identity, ...this.#config.collectives])

@@ -6,7 +6,6 @@ import { WireError } from '../wire/errors.ts';
 import type { Filter } from '../wire/filter.ts';
 import { withHop } from '../wire/message-parts.ts';
 import { Tally } from '../wire/message-tally.ts';
-import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import type { Federation } from '../wire/v1/messages.ts';
 import {
   readSecureReply,
@@ -20,7 +19,8 @@ import {
 import { Countersigner, type Delegator } from './countersign.ts';
 import { isSignedElsewhere, signElsewhere } from './elsewhere.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
-import { type OpenHow, openRequest } from './request.ts';
+import { type OpenParts, openRequest } from './request.ts';
+import { RevokedTokens } from './revoked.ts';
 import { TokenTrust } from './trust.ts';
 
 const unsigned = 'insecure';
@@ -68,9 +68,8 @@ export default definePlugin({
     const config = host.config as SecurityConfig;
     const tally = new Tally(2);
     const countersigner = new Countersigner();
+    const revoked = config['plugin.muster.revocations'] === false ? undefined : new RevokedTokens(host);
     let trust: TokenTrust | undefined;
-    let following: Promise<Revocations> | undefined;
-    let revocations = new Revocations();
     let nodeCredentials: Promise<Credentials> | undefined;
 
     const tokens = (): TokenTrust => {
@@ -87,7 +86,7 @@ export default definePlugin({
 
     return {
       methods: {
-        'security/identity': async ({ role, connection }: { role: Role; connection?: string }) => {
+        'security/identity': async ({ role }: { role: Role }) => {
           const credentials = await (role === 'server' ? ofNode() : usable(config));
           if (role === 'server' && tokens().isEmpty)
             throw new PluginError(
@@ -96,14 +95,12 @@ export default definePlugin({
             );
           if (config['plugin.security.choria.ca'] === undefined)
             host.log.warn('the broker is not verified: plugin.security.choria.ca is not set');
-          if (role === 'server' && connection !== undefined) following ??= followRevocations(host, connection);
-          revocations = (await following) ?? revocations;
           return identity(config, credentials);
         },
         'security/open': async ({ messages, from = 'callers', unsigned }: Payloads & OpenOptions) => ({
           results: await Promise.all(
             messages.map(({ payload }) =>
-              attempt(tally, async () => openFor(from, payload, { trust: tokens, unsigned, revocations })),
+              attempt(tally, async () => openFor(from, payload, { trust: tokens, unsigned, revoked })),
             ),
           ),
         }),
@@ -178,8 +175,8 @@ async function attempt<T extends object>(
   }
 }
 
-function openFor(from: 'callers' | 'nodes', payload: Uint8Array, how: OpenHow) {
-  if (from === 'callers') return openRequest(payload, how);
+function openFor(from: 'callers' | 'nodes', payload: Uint8Array, parts: OpenParts) {
+  if (from === 'callers') return openRequest(payload, parts);
   throw new WireError('WIRE_CALLER', 'what nodes tell of themselves by protocol v2 is not read here');
 }
 

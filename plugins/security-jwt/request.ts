@@ -7,30 +7,31 @@ import { decodePayload } from '../wire/rpc.ts';
 import { callerName } from '../wire/subjects.ts';
 import { type ClientClaims, callerOf } from '../wire/tokens/client.ts';
 import { publicFromHex } from '../wire/tokens/ed25519.ts';
-import type { Revocations } from '../wire/tokens/revocations.ts';
 import { readRequest, readSecureRequest, readTransport, type SecureRequest } from '../wire/v2/messages.ts';
+import type { RevokedTokens } from './revoked.ts';
 import type { TokenTrust, Vouched } from './trust.ts';
 
 const signatureBytes = 64;
 /** In place of a signature. */
 const insecure = 'insecure';
 
-export interface OpenHow {
+export interface OpenParts {
   /** Asked for only where something has to be verified. */
   readonly trust: () => TokenTrust;
   /** An agent whose requests need no signature: what they hold proves itself. */
   readonly unsigned: string | undefined;
-  readonly revocations: Revocations;
-  readonly now?: Date;
+  /** Undefined where revoked tokens are not looked up. */
+  readonly revoked: RevokedTokens | undefined;
 }
 
 /** @throws WireError saying what does not hold */
-export async function openRequest(payload: Uint8Array, { trust, unsigned, revocations, now = new Date() }: OpenHow) {
+export async function openRequest(payload: Uint8Array, { trust, unsigned, revoked }: OpenParts, now = new Date()) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
   const request = readRequest(secure.request.toString('utf8'));
   const isUnsigned = secure.signature.toString('latin1') === insecure && request.agent === unsigned;
-  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, { trust: trust(), revocations, now });
+  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
+  if (claims) await revoked?.check(claims);
   return {
     request: {
       version: 2,
@@ -45,17 +46,8 @@ export async function openRequest(payload: Uint8Array, { trust, unsigned, revoca
   };
 }
 
-interface CheckHow {
-  readonly trust: TokenTrust;
-  readonly revocations: Revocations;
-  readonly now: Date;
-}
-
-async function checkSigned(secure: SecureRequest, caller: string, { trust, revocations, now }: CheckHow): Promise<ClientClaims> {
+async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<ClientClaims> {
   const vouched = await trust.vouch(secure.caller, secure.signer, now);
-  for (const claims of [vouched.caller, ...(vouched.signer ? [vouched.signer] : [])])
-    if (revocations.revoked(claims, now.getTime()) !== undefined)
-      throw new WireError('WIRE_CALLER', `the token of ${claims.callerid.slice(0, 80)} was revoked`);
   checkSignature(secure, vouched);
   if (callerName(caller) === undefined)
     throw new WireError('WIRE_CALLER', `'${caller.slice(0, 60)}' is no caller id such as up=name`);

@@ -47,10 +47,10 @@ describe('a login by certificate', () => {
     folder.remove();
   });
 
-  function revoke(certificates: readonly string[]): void {
+  function revoke(certificates: readonly string[], by = authority, nextUpdate = new Date(Date.now() + hour)): void {
     const revoked = certificates.map((pem) => ({ serial: new X509Certificate(pem).serialNumber, at: new Date(), reason: 0 }));
-    const times = { thisUpdate: new Date(), nextUpdate: new Date(Date.now() + hour) };
-    writeFileSync(lists, makeRevocationList({ number: 1, ...times, revoked }, issuerOf(authority)));
+    const times = { thisUpdate: new Date(Date.now() - 2 * hour), nextUpdate };
+    writeFileSync(lists, makeRevocationList({ number: 1, ...times, revoked }, issuerOf(by)));
   }
 
   function own(plan: Partial<CertificatePlan> = {}, type: 'rsa' | 'ec' | 'ed25519' | 'short' = 'ec'): Own {
@@ -135,5 +135,18 @@ describe('a login by certificate', () => {
     expect((await logIn(good)).body.token).toBeDefined();
     expect(service.said).toContain('the certificate is revoked');
     expect(service.said).not.toContain('canary');
+  });
+  it('goes by no list of revoked certificates that is old, or of somebody else', async () => {
+    const good = own();
+    revoke([], authority, new Date(Date.now() - hour));
+    expect((await logIn(good)).body).toEqual(failed);
+    expect(service.said).toContain('is out of date');
+    revoke([], await openAuthority(join(folder.path, 'stranger'), 'people ca'));
+    expect((await logIn(good)).body).toEqual(failed);
+    expect(service.said).toContain('none of the authorities that are trusted signed the list');
+    writeFileSync(lists, 'no list');
+    expect((await logIn(good)).body).toEqual(failed);
+    revoke([]);
+    expect((await logIn(good)).body.token).toBeDefined();
   });
 });

@@ -6,7 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { writeConfig } from '../support/command.ts';
-import { until } from '../support/folders.ts';
+import { freePort, until } from '../support/folders.ts';
 import { logInAt, startBrowser } from '../support/login-browser.ts';
 import { FakeProvider } from '../support/login-fake-provider.ts';
 import { clientId, type RunningProvider, startProvider } from '../support/login-oidc.ts';
@@ -31,6 +31,7 @@ describe.each([
   beforeAll(async () => {
     browser = await startBrowser();
     provider = await startProvider(people, { claimsInIdToken });
+    const redirectPort = await freePort();
     service = await LoginService.start((folder) => {
       writeFileSync(join(folder, 'seed'), '15'.repeat(32));
       mkdirSync(join(folder, 'client'));
@@ -41,6 +42,7 @@ describe.each([
           client_id: clientId,
           name_claim: 'email',
           userinfo: !claimsInIdToken,
+          ...(claimsInIdToken && { redirect_port: redirectPort }),
           validity: '1h',
           signing_key: join(folder, 'seed'),
           groups: {

@@ -135,6 +135,10 @@ describe('a second factor', () => {
       { username: 'anna', acls: ['webstack.*', 'rpcutil.ping'], second_factor: false },
     ]);
     expect(listed.out).not.toContain('argon2');
+    const several = ['one', 'two', 'three'];
+    await Promise.all(several.map((name) => muster(['aaa', 'user', 'add', name], 'a password of theirs\n')));
+    const all = JSON.parse((await muster(['aaa', 'user', 'list', '--json'])).out) as { username: string }[];
+    expect(all.map(({ username }) => username).sort()).toEqual(['anna', ...several].sort());
     expect(existsSync(join(service.folder, 'users.json.lock'))).toBe(false);
     expect(readFactorKey(join(service.folder, 'factors.key'))).toHaveLength(32);
   });

@@ -12,7 +12,10 @@ const path = '/callback';
 const page = (text: string) =>
   `<!doctype html><meta charset="utf-8"><title>Muster</title><p style="font: 1.2em sans-serif; margin: 3em">${text}</p>`;
 
-export async function codeFlow({ host, configuration, scope, key, signal }: Sso, opensBrowser: boolean): Promise<Told> {
+export async function codeFlow(
+  { host, configuration, scope, key, signal }: Sso,
+  { opensBrowser, port }: { readonly opensBrowser: boolean; readonly port: number },
+): Promise<Told> {
   const { authorizationCodeGrant, buildAuthorizationUrl, calculatePKCECodeChallenge, randomPKCECodeVerifier, randomState } =
     await import('openid-client');
   const [verifier, state] = [randomPKCECodeVerifier(), randomState()];
@@ -21,7 +24,7 @@ export async function codeFlow({ host, configuration, scope, key, signal }: Sso,
     .update(Buffer.from(publicHex(key), 'hex'))
     .digest('base64url');
   const callback = new Callback(state);
-  const redirect = await callback.listen();
+  const redirect = await callback.listen(port);
   try {
     const address = buildAuthorizationUrl(configuration, {
       redirect_uri: redirect,
@@ -80,10 +83,10 @@ class Callback {
   }
 
   /** @returns where the provider is to send the browser */
-  async listen(): Promise<string> {
+  async listen(port: number): Promise<string> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(0, '127.0.0.1', resolve);
+      this.#server.listen(port, '127.0.0.1', resolve);
     });
     this.#origin = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
     return `${this.#origin}${path}`;

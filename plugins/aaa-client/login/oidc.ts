@@ -35,6 +35,8 @@ interface Details {
   readonly scopes: readonly string[];
   readonly flows: readonly string[];
   readonly userinfo: boolean;
+  /** Of this machine, where the provider sends the browser back to; 0 for any. */
+  readonly port: number;
 }
 
 /** Of a person at two machines. */
@@ -48,7 +50,7 @@ export async function signOn(
   service: Service,
   options: OidcOptions,
 ): Promise<string> {
-  const { issuer, clientId, scopes, flows, userinfo } = detailsOf(method);
+  const { issuer, clientId, scopes, flows, userinfo, port } = detailsOf(method);
   const signal = AbortSignal.any([AbortSignal.timeout(patienceMs), ...(service.signal ? [service.signal] : [])]);
   const { allowInsecureRequests, customFetch, discovery, None } = await import('openid-client');
   try {
@@ -61,7 +63,7 @@ export async function signOn(
     });
     const sso = { host, configuration, scope: scopes.join(' '), key, signal };
     const isDevice = options.device ?? (!flows.includes('code') || (flows.includes('device') && options.browser && !hasScreen()));
-    const told = isDevice ? await deviceFlow(sso) : await codeFlow(sso, options.browser);
+    const told = isDevice ? await deviceFlow(sso) : await codeFlow(sso, { opensBrowser: options.browser, port });
     if (told.id_token === undefined) throw new LoginError('LOGIN_ANSWER', 'the provider gave no ID token');
     return userinfo ? JSON.stringify({ id_token: told.id_token, access_token: told.access_token }) : told.id_token;
   } catch (error) {
@@ -92,10 +94,10 @@ function together(ca: string | undefined): readonly string[] | undefined {
 }
 
 function detailsOf({ name, details }: Method): Details {
-  const { issuer, client_id: clientId, scopes = ['openid'], flows = [], userinfo = false } = details;
+  const { issuer, client_id: clientId, scopes = ['openid'], flows = [], userinfo = false, redirect_port: port = 0 } = details;
   if (typeof issuer !== 'string' || !URL.canParse(issuer) || typeof clientId !== 'string' || !isTexts(scopes) || !isTexts(flows))
     throw new LoginError('LOGIN_ANSWER', `the login service does not say how to use its method ${printable(name)}`);
-  return { issuer, clientId, scopes, flows, userinfo: userinfo === true };
+  return { issuer, clientId, scopes, flows, userinfo: userinfo === true, port: typeof port === 'number' ? port : 0 };
 }
 
 function isTexts(value: unknown): value is string[] {

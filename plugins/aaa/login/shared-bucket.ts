@@ -1,6 +1,12 @@
 // A bucket that instances of the service share. While the brokers are away whoever asks is told so at once.
 
-import type { Bucket, BucketSpec, Host, HostCallOptions } from '../../../core/sdk/typescript/index.ts';
+import {
+  type Bucket,
+  type BucketSpec,
+  type Host,
+  type HostCallOptions,
+  PluginError,
+} from '../../../core/sdk/typescript/index.ts';
 
 /** Of each call; somebody waits for his login meanwhile. */
 export const options: HostCallOptions = { deadlineMs: 3_000 };
@@ -17,10 +23,10 @@ export class SharedBucket {
     this.#bucket = host.kv.bucket(connection, name);
   }
 
-  /** Makes it where it is not there yet. @throws Error */
+  /** Makes it where it is not there yet. @throws PluginError */
   async open(): Promise<Bucket> {
     const { connected } = await this.#host.bus.info(this.#connection);
-    if (!connected) throw new Error('no broker is connected');
+    if (!connected) throw new PluginError('UNAVAILABLE', 'no broker is connected');
     this.#isThere ??= this.#bucket.create(this.#spec, options);
     try {
       await this.#isThere;

@@ -196,7 +196,7 @@ class Attempt {
     const asked = this.#asked;
     const { numbers } = this.#parts;
     if (!asked) {
-      numbers.decided('discovery.', true);
+      numbers.decided('discovery', true);
       return;
     }
     const { allowed, reason, explanation = [] } = await this.#decide(asked, claims);

@@ -1,5 +1,6 @@
 // Authenticator `certificate`: whoever has a certificate of an authority, and its key, in a file or on a token.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type CertificateSettings, validate } from '#schemas/muster/aaa/v1/certificate';
 import { type CertificateCredential, validate as isCredential } from '#schemas/muster/aaa/v1/certificate_credential';
@@ -10,7 +11,7 @@ import { KeptFile } from '../../wire/aaa/kept-file.ts';
 import { listOf, readSection } from '../../wire/aaa/settings.ts';
 import { type CertificateDetails, certificatesIn, readCertificate } from '../../wire/pki/certificate.ts';
 import { TrustCheck } from '../../wire/pki/chain.ts';
-import { revokedSerials } from '../../wire/pki/revocation-list.ts';
+import { type SignedList, signedLists } from '../../wire/pki/revocation-list.ts';
 import { type Grants, granted, readGrants } from '../grants.ts';
 import { Remembered } from '../remembered.ts';
 import { type LoggedIn, loggedIn, type Outcome, refused } from '../user.ts';
@@ -31,7 +32,7 @@ interface LoginParams {
 
 interface Opened {
   readonly ca: string;
-  readonly lists: readonly KeptFile<ReadonlySet<string>>[];
+  readonly lists: readonly KeptFile<readonly SignedList[]>[];
   readonly users: Grants;
   readonly units: Grants;
 }
@@ -98,9 +99,14 @@ class Certificates {
     try {
       const [leaf = ''] = certificatesIn(pem);
       const details = readCertificate(leaf);
-      const problem = problemOf(details) ?? this.#trust.distrustOf(details.x509, pem, ca);
+      const problem =
+        problemOf(details) ??
+        this.#trust.distrustOf(details.x509, pem, ca) ??
+        revocationOf(
+          details,
+          lists.flatMap((list) => list.read()),
+        );
       if (problem !== undefined) return refused(printable(problem));
-      if (lists.some((list) => list.read().has(serialOf(details)))) return refused('the certificate is revoked');
       return granting(details, users, units);
     } catch (error) {
       return refused(`the certificate can not be judged: ${printable((error as Error).message)}`);
@@ -123,6 +129,14 @@ function problemOf({ x509, extendedUsages, usages, isAuthority }: CertificateDet
   if (!extendedUsages?.includes(clientAuth)) return 'the certificate is not for clients (extended key usage clientAuth)';
   if (usages && !usages.includes(digitalSignature)) return 'the certificate is not for signatures (key usage)';
   return undefined;
+}
+
+/** A list that is out of date may lack what was revoked since, so that nobody of its authority gets in. */
+function revocationOf(details: CertificateDetails, lists: readonly SignedList[]): string | undefined {
+  const own = lists.filter(({ signer }) => details.x509.checkIssued(signer));
+  if (own.some(({ serials }) => serials.has(serialOf(details)))) return 'the certificate is revoked';
+  const isOld = own.some(({ nextUpdate }) => nextUpdate !== undefined && nextUpdate < Date.now());
+  return isOld ? 'the list of revoked certificates (crl) is out of date' : undefined;
 }
 
 function granting({ subject }: CertificateDetails, users: Grants, units: Grants): Outcome {
@@ -155,9 +169,10 @@ function open(file: unknown): Opened {
   const ca = readFileSync(settings.ca, 'utf8');
   if (certificatesIn(ca).length === 0)
     throw new AaaError('AAA_SETTINGS', `${where}.ca: ${settings.ca} holds no certificate in PEM`);
+  const authorities = certificatesIn(ca).map((pem) => new X509Certificate(pem));
   return {
     ca,
-    lists: listOf(settings.crl).map((path) => new KeptFile(path, () => new Set(revokedSerials(readFileSync(path))))),
+    lists: listOf(settings.crl).map((path) => new KeptFile(path, () => signedLists(readFileSync(path), authorities))),
     users: readGrants(settings.users, undefined, `${where}.users`),
     units: readGrants(settings.groups, settings.everybody, where),
   };

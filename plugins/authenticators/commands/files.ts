@@ -1,6 +1,6 @@
 // The files that these commands change: read, changed and written whole while nobody else does.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { readSecondFactors, type SecondFactors } from '../../wire/aaa/second-factors.ts';
@@ -45,7 +45,7 @@ export function usersIn(file: string): UserEntry[] {
 export async function changeUsers(file: string, change: (users: readonly UserEntry[]) => readonly UserEntry[]): Promise<void> {
   await locked(file, () => {
     const users = checkUsers(change(usersIn(file)), file);
-    writeWhole(file, `${JSON.stringify(users, undefined, 2)}\n`, mode);
+    replace(file, users);
   });
 }
 
@@ -59,8 +59,15 @@ export async function changeSecondFactors(
 ): Promise<void> {
   await locked(file, () => {
     const users = change(secondFactorsIn(file).users);
-    writeWhole(file, `${JSON.stringify({ users }, undefined, 2)}\n`, mode);
+    replace(file, { users });
   });
+}
+
+/** It stays the property of whoever had it: the service may run as somebody else than whoever types commands. */
+function replace(file: string, value: unknown): void {
+  const before = statSync(file, { throwIfNoEntry: false });
+  writeWhole(file, `${JSON.stringify(value, undefined, 2)}\n`, mode);
+  if (before && process.getuid?.() === 0) chownSync(file, before.uid, before.gid);
 }
 
 async function locked(file: string, work: () => void): Promise<void> {

@@ -73,7 +73,9 @@ class Oidc {
   describe(): object {
     const { settings } = this.#open();
     const { issuer, client_id: clientId, scopes = usualScopes, flows = ['code', 'device'], userinfo = false } = settings;
-    return { credential: 'oidc', details: { prefix: 'oidc', issuer, client_id: clientId, scopes, flows, userinfo } };
+    const { redirect_port: port } = settings;
+    const exact = port === undefined ? {} : { redirect_port: port };
+    return { credential: 'oidc', details: { prefix: 'oidc', issuer, client_id: clientId, scopes, flows, userinfo, ...exact } };
   }
 
   async login({ credential, publicKey }: LoginParams): Promise<Outcome> {

@@ -1,7 +1,7 @@
 // A provider of OpenID Connect: what it says of itself, and its keys, both kept for a while.
 
 import type { JWTVerifyGetKey } from 'jose';
-import { type FetchInit, type FetchOptions, fetchSafely, isSafe } from '../../wire/aaa/fetch.ts';
+import { FetchError, type FetchInit, type FetchOptions, fetchSafely, isSafe } from '../../wire/aaa/fetch.ts';
 
 const keptMs = 600_000;
 /** New keys are not asked for more often, whoever sends tokens with unknown ones. */
@@ -78,10 +78,10 @@ export class Provider {
   async #json(url: URL, init?: FetchInit): Promise<Readonly<Record<string, unknown>>> {
     try {
       const response = await fetchSafely(url, init, this.#options);
-      if (response.status !== 200) throw new Error(`${url.origin}${url.pathname} answers with status ${response.status}`);
+      if (response.status !== 200) throw new FetchError(`${url.origin}${url.pathname} answers with status ${response.status}`);
       const value: unknown = await response.json().catch(() => undefined);
       if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
-      throw new Error(`${url.origin}${url.pathname} does not answer with a JSON object`);
+      throw new FetchError(`${url.origin}${url.pathname} does not answer with a JSON object`);
     } catch (error) {
       throw new ProviderError(`the provider: ${(error as Error).message}`, { cause: error });
     }

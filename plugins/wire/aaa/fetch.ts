@@ -17,6 +17,12 @@ export interface FetchInit {
   readonly signal?: AbortSignal | null | undefined;
 }
 
+/** Why something could not be fetched; the message names the host. */
+export class FetchError extends Error {
+  override readonly name = 'FetchError';
+  readonly code = 'AAA_FETCH';
+}
+
 const usualMs = 8_000;
 const mostBytes = 1024 * 1024;
 
@@ -25,14 +31,14 @@ export function isSafe({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(hostname));
 }
 
-/** Redirects are handed back, not followed. @throws Error that names the host and says why */
+/** Redirects are handed back, not followed. @throws FetchError */
 export async function fetchSafely(
   target: string | URL,
   { method = 'GET', headers, body, signal }: FetchInit = {},
   { ca, timeoutMs = usualMs }: FetchOptions = {},
 ): Promise<Response> {
   const url = new URL(target);
-  if (!isSafe(url)) throw new Error(`${url.origin} has no TLS`);
+  if (!isSafe(url)) throw new FetchError(`${url.origin} has no TLS`);
   const bytes = body === undefined || body === null ? undefined : Buffer.from(String(body));
   const late = AbortSignal.timeout(timeoutMs);
   const options = {
@@ -61,7 +67,7 @@ export async function fetchSafely(
   } catch (error) {
     signal?.throwIfAborted();
     const why = late.aborted ? `no answer within ${timeoutMs / 1_000} s` : (error as Error).message;
-    throw new Error(`${url.origin} can not be asked: ${why}`, { cause: error });
+    throw new FetchError(`${url.origin} can not be asked: ${why}`, { cause: error });
   }
 }
 
@@ -70,7 +76,7 @@ async function readAll(response: IncomingMessage): Promise<Buffer> {
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > mostBytes) throw new Error(`its answer has more than ${mostBytes} bytes`);
+    if (size > mostBytes) throw new FetchError(`its answer has more than ${mostBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

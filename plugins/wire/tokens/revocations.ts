@@ -11,9 +11,7 @@ export type { Revocation };
 export const revocationBucket = 'MUSTER_REVOKED';
 
 const watchId = 'revocations';
-const lookMs = 500;
-/** Of a fleet without a signer many nodes would ask in vain. */
-const waitMs = 60_000;
+const createMs = 500;
 
 type TokenNames = Pick<ClientClaims, 'callerid' | 'public_key' | 'jti' | 'iat'>;
 
@@ -79,8 +77,9 @@ export class Revocations {
 }
 
 /**
- * Follows the bucket over a connection as soon as there are both. Needs `kv: [MUSTER_REVOKED]` and timers.
- * @param replicas makes the bucket where there is none, with so many copies; without, it is waited for
+ * Follows the bucket over a connection. Needs `kv: [MUSTER_REVOKED]`, and with `replicas` timers as well.
+ * @param replicas makes the bucket with so many copies as soon as there is a broker
+ * @throws PluginError without `replicas`, where there is no such bucket or no broker
  */
 export async function followRevocations(
   host: Host,
@@ -89,24 +88,28 @@ export async function followRevocations(
 ): Promise<Revocations> {
   const revocations = new Revocations();
   const bucket = host.kv.bucket(connection, revocationBucket);
+  const follow = () => bucket.watch({ id: `${watchId}:${Date.now()}`, key: '>' }, (changes) => revocations.take(changes));
+  if (replicas === undefined) {
+    // A watch would wait for the bucket in the background.
+    await bucket.get(revocationKey({ kind: 'jti', value: 'none' }));
+    await follow();
+    return revocations;
+  }
   let said = '';
-  const look = async () => {
+  await host.timers.set({ id: watchId, afterMs: 0, everyMs: createMs }, async () => {
     if (!(await host.bus.info(connection)).connected) return;
     try {
-      if (replicas === undefined) await bucket.get(revocationKey({ kind: 'jti', value: 'none' }));
-      else await createRevocations(bucket, replicas);
+      await createRevocations(bucket, replicas);
     } catch (error) {
       const { message } = error as Error;
-      if (replicas === undefined) await host.timers.set({ id: watchId, everyMs: waitMs, splayMs: waitMs }, look);
-      else if (message !== said)
+      if (message !== said)
         host.log.warn(`revoked tokens can not be looked up, so that none is refused for it: ${message}; trying again`);
       said = message;
       return;
     }
     await host.timers.clear(watchId);
-    await bucket.watch({ id: `${watchId}:${Date.now()}`, key: '>' }, (changes) => revocations.take(changes));
-  };
-  await host.timers.set({ id: watchId, afterMs: 0, everyMs: lookMs }, look);
+    await follow();
+  });
   return revocations;
 }
 
