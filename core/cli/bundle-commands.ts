@@ -46,9 +46,8 @@ function groupOf(
     const key = entry.path.slice(0, depth + 1).join(' ');
     let group = groups.get(key);
     if (!group) {
-      const members = all
-        .filter(({ path, hidden }) => !hidden && path.slice(0, depth + 1).join(' ') === key)
-        .map(({ path }) => path[depth + 1]);
+      const inside = all.filter(({ path, hidden }) => !hidden && path.slice(0, depth + 1).join(' ') === key);
+      const members = [...new Set(inside.map(({ path }) => path[depth + 1]))];
       // Bundles may add to a group of the command line's own, such as `plugin`.
       group =
         parent.commands.find((command) => command.name() === name) ??

@@ -25,7 +25,9 @@ export function readCases(file: string): readonly PolicyCase[] {
   const document = parseDocument(read(file), { lineCounter: lines });
   const [syntax] = document.errors;
   if (syntax)
-    throw new PolicyCommandError(`${file}:${syntax.linePos?.[0].line ?? 1}: this is not YAML: ${syntax.message.split('\n')[0]}`);
+    throw new PolicyCommandError(
+      `the table of cases ${file} can not be read in line ${syntax.linePos?.[0].line ?? 1}: ${syntax.message.split('\n')[0]}`,
+    );
   const value: unknown = document.toJS({ maxAliasCount: 100 });
   if (validate(value)) {
     for (const one of value.cases) checkFilter(file, one);

@@ -132,6 +132,8 @@ export class Opa {
         'POLICY_COMPILER',
         `${path} does not tell its version as opa does; name opa with plugin.muster.opa`,
       );
+    if (Number.parseInt(version, 10) < 1)
+      throw new CompilerError('POLICY_COMPILER', `${path} is opa ${version}, and policies are compiled by 1.0 or later`);
     return { path, stamp, version: `opa ${version}` };
   }
 
@@ -159,16 +161,18 @@ export class Opa {
   }
 }
 
+/** What is wrong with the policy. @throws CompilerError for what is wrong with the compiler or the machine, such as a full disk */
 function failed(output: string, use: PolicyUse): Compiled {
+  if (/does not refer to a rule or policy decision/.test(output))
+    return { ok: false, error: 'no_result', reason: `it has no rule allow in the package ${uses[use].package}` };
   const words = output
     .replace(/^error: (?:load error: )?/, '')
     .replaceAll(/^\d+ errors? occurred(?: during loading)?:\s*/gm, '')
     .replaceAll(`${sourceName}:`, 'line ')
     .trim();
-  const reason = (words === '' ? 'the compiler does not say why' : words).slice(0, maxReason);
-  if (/does not refer to a rule or policy decision/.test(output))
-    return { ok: false, error: 'no_result', reason: `it has no rule allow in the package ${uses[use].package}` };
-  return { ok: false, error: 'compile', reason };
+  const reason = (words === '' ? 'it does not say why' : words).slice(0, maxReason);
+  if (/\brego_\w*error\b/.test(reason)) return { ok: false, error: 'compile', reason };
+  throw new CompilerError('POLICY_COMPILER', `the compiler of policies failed: ${reason}`);
 }
 
 function moduleIn(file: string): Uint8Array {

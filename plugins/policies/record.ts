@@ -1,7 +1,7 @@
 // What was made of a policy, as text for files and for the shared store, and back. Nothing of it is believed: what is read
 // has to be about the policy that was asked for, and the modules have to have the hashes that it tells.
 
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, type KeyObject, sign, verify } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { type PolicyRecord, validate } from '#schemas/muster/policy/v1/record';
 import { maxModuleBytes, moduleKey, type PolicyUse } from '../wire/rego/policy-use.ts';
@@ -73,27 +73,28 @@ function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** For a store that others write to as well: with a code that only those can make who know the secret. */
-export function sealRecord(record: PolicyRecord, secret: string | undefined): Buffer {
+/** What is signed begins with this, so that a signature over it is good for nothing else that the key signs. */
+const signedAs = 'muster-policy-record-1\n';
+
+/** For a store that others may write to as well: with a signature of whoever compiled it. */
+export function sealRecord(record: PolicyRecord, key: KeyObject): Buffer {
   const text = JSON.stringify(record);
-  return Buffer.from(`${secret === undefined ? '-' : codeOf(text, secret)}\n${text}`);
+  const signature = sign(hashFor(key), Buffer.from(signedAs + text), key);
+  return Buffer.from(`${signature.toString('base64url')}\n${text}`);
 }
 
-/** @throws RecordError */
-export function openRecord(bytes: Uint8Array, secret: string | undefined, wanted: Wanted): PolicyRecord {
+/** @param trusted whose records are believed. @throws RecordError */
+export function openRecord(bytes: Uint8Array, trusted: readonly KeyObject[], wanted: Wanted): PolicyRecord {
+  if (bytes.length > maxRecordBytes) throw new RecordError(`it has more than ${maxRecordBytes} bytes`);
   const all = Buffer.from(bytes).toString();
   const end = all.indexOf('\n');
-  const [code, text] = [all.slice(0, Math.max(end, 0)), all.slice(end + 1)];
-  if (secret !== undefined && !sameText(code, codeOf(text, secret)))
-    throw new RecordError('who wrote it does not know the secret of plugin.muster.policies.secret_file');
+  const [signature, text] = [Buffer.from(all.slice(0, Math.max(end, 0)), 'base64url'), all.slice(end + 1)];
+  const signed = Buffer.from(signedAs + text);
+  if (!trusted.some((key) => verify(hashFor(key), signed, key, signature)))
+    throw new RecordError('none of the keys of plugin.muster.policies.trusted_keys signed it');
   return readRecord(text, wanted);
 }
 
-function codeOf(text: string, secret: string): string {
-  return createHmac('sha256', secret).update(text).digest('hex');
-}
-
-function sameText(a: string, b: string): boolean {
-  const [first, second] = [Buffer.from(a), Buffer.from(b)];
-  return first.length === second.length && timingSafeEqual(first, second);
+function hashFor({ asymmetricKeyType }: KeyObject): string | null {
+  return asymmetricKeyType === 'rsa' ? 'sha256' : null;
 }

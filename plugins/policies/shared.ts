@@ -1,16 +1,18 @@
 // The store that instances share over the broker: whoever has a compiler puts in what was made, whoever has none takes it out.
 
-import { readFileSync } from 'node:fs';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { type BrokerConfig, findBrokers } from '../wire/brokers.ts';
 import { openLasting } from '../wire/lasting-connection.ts';
 import { ownConnection } from '../wire/own-connection.ts';
 import { sourceKey } from '../wire/rego/policy-use.ts';
+import { readSigningKey, readVerificationKey } from '../wire/tokens/jwt.ts';
 import { openRecord, type PolicyRecord, RecordError, sealRecord, type Wanted } from './record.ts';
 
 export interface SharedConfig extends BrokerConfig {
   readonly 'plugin.muster.policies.shared': boolean;
-  readonly 'plugin.muster.policies.secret_file'?: string;
+  readonly 'plugin.muster.policies.signing_key'?: string;
+  readonly 'plugin.muster.policies.trusted_keys'?: readonly string[];
   readonly 'plugin.muster.policies.replicas': number;
 }
 
@@ -20,7 +22,6 @@ const bucket = 'MUSTER_POLICIES';
 const limitMs = 3_000;
 /** After a failure it is left alone for a while. */
 const restMs = 5_000;
-const minSecret = 32;
 /** Policies that wait for the broker. */
 const maxPending = 64;
 
@@ -39,19 +40,25 @@ export class Shared {
     this.#config = config;
   }
 
-  get used(): boolean {
-    return this.#config['plugin.muster.policies.shared'];
+  /** Whether it is asked: only where it is said whose policies are believed, since others may write to it. */
+  get #isRead(): boolean {
+    const { 'plugin.muster.policies.shared': shared, 'plugin.muster.policies.trusted_keys': trusted = [] } = this.#config;
+    return shared && (trusted.length > 0 || this.#config['plugin.muster.policies.signing_key'] !== undefined);
+  }
+
+  get #isWritten(): boolean {
+    return this.#config['plugin.muster.policies.shared'] && this.#config['plugin.muster.policies.signing_key'] !== undefined;
   }
 
   /** Undefined if it is not there, or can't be reached: why is logged. */
   async get(wanted: Wanted): Promise<PolicyRecord | undefined> {
-    if (!this.used || Date.now() < this.#restUntil) return undefined;
+    if (!this.#isRead || Date.now() < this.#restUntil) return undefined;
     try {
       await this.#open();
       const object = await this.#host.objects
         .store(connection, bucket)
         .get(sourceKey(wanted.policy, wanted.use), { deadlineMs: limitMs });
-      return object === null ? undefined : openRecord(object.value, this.#secret(), wanted);
+      return object === null ? undefined : openRecord(object.value, this.#trusted(), wanted);
     } catch (error) {
       if (error instanceof PluginError && error.code === 'NOT_FOUND') return undefined;
       if (error instanceof RecordError)
@@ -63,7 +70,7 @@ export class Shared {
 
   /** In the background. What a broker that is down does not take is put when it is back. */
   put(wanted: Wanted, record: PolicyRecord): void {
-    if (!this.used) return;
+    if (!this.#isWritten) return;
     this.#pending.set(sourceKey(wanted.policy, wanted.use), { wanted, record });
     const [oldest] = this.#pending.keys();
     if (this.#pending.size > maxPending && oldest !== undefined) this.#pending.delete(oldest);
@@ -96,7 +103,7 @@ export class Shared {
       );
       this.#made = true;
     }
-    await store.put(sourceKey(wanted.policy, wanted.use), sealRecord(record, this.#secret()), { deadlineMs: limitMs });
+    await store.put(sourceKey(wanted.policy, wanted.use), sealRecord(record, this.#signingKey()), { deadlineMs: limitMs });
   }
 
   async #open(): Promise<void> {
@@ -121,13 +128,15 @@ export class Shared {
     this.#said = message;
   }
 
-  /** @throws Error */
-  #secret(): string | undefined {
-    const file = this.#config['plugin.muster.policies.secret_file'];
-    if (file === undefined) return undefined;
-    const secret = readFileSync(file, 'utf8').trim();
-    if (secret.length < minSecret)
-      throw new Error(`${file} has fewer than ${minSecret} characters; it is the secret of the store`);
-    return secret;
+  /** Read each time, since keys are replaced. @throws TokenError */
+  #signingKey(): KeyObject {
+    return readSigningKey(this.#config['plugin.muster.policies.signing_key'] ?? '').key;
+  }
+
+  /** @throws TokenError */
+  #trusted(): readonly KeyObject[] {
+    const trusted = (this.#config['plugin.muster.policies.trusted_keys'] ?? []).map((name) => readVerificationKey(name).key);
+    const own = this.#config['plugin.muster.policies.signing_key'] === undefined ? [] : [createPublicKey(this.#signingKey())];
+    return [...trusted, ...own];
   }
 }

@@ -19,6 +19,7 @@ export interface SecurityConfig {
   readonly 'plugin.security.choria.trusted_signers'?: readonly string[];
   readonly 'plugin.security.choria.sign_replies'?: boolean;
   readonly 'plugin.security.issuer.names'?: readonly string[];
+  readonly 'plugin.muster.revocations'?: boolean;
   readonly 'plugin.choria.security.request_signer.url'?: readonly string[];
   readonly 'plugin.choria.security.request_signer.service'?: boolean;
 }

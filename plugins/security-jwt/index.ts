@@ -19,7 +19,8 @@ import {
 import { Countersigner, type Delegator } from './countersign.ts';
 import { isSignedElsewhere, signElsewhere } from './elsewhere.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
-import { openRequest } from './request.ts';
+import { type OpenParts, openRequest } from './request.ts';
+import { RevokedTokens } from './revoked.ts';
 import { TokenTrust } from './trust.ts';
 
 const unsigned = 'insecure';
@@ -67,6 +68,7 @@ export default definePlugin({
     const config = host.config as SecurityConfig;
     const tally = new Tally(2);
     const countersigner = new Countersigner();
+    const revoked = config['plugin.muster.revocations'] === false ? undefined : new RevokedTokens(host);
     let trust: TokenTrust | undefined;
     let nodeCredentials: Promise<Credentials> | undefined;
 
@@ -97,7 +99,9 @@ export default definePlugin({
         },
         'security/open': async ({ messages, from = 'callers', unsigned }: Payloads & OpenOptions) => ({
           results: await Promise.all(
-            messages.map(({ payload }) => attempt(tally, async () => openFor(from, payload, tokens, unsigned))),
+            messages.map(({ payload }) =>
+              attempt(tally, async () => openFor(from, payload, { trust: tokens, unsigned, revoked })),
+            ),
           ),
         }),
         'security/seal': async ({ replies }: { replies: readonly ReplyToSeal[] }) => {
@@ -171,8 +175,8 @@ async function attempt<T extends object>(
   }
 }
 
-function openFor(from: 'callers' | 'nodes', payload: Uint8Array, trust: () => TokenTrust, unsigned: string | undefined) {
-  if (from === 'callers') return openRequest(payload, trust, unsigned);
+function openFor(from: 'callers' | 'nodes', payload: Uint8Array, parts: OpenParts) {
+  if (from === 'callers') return openRequest(payload, parts);
   throw new WireError('WIRE_CALLER', 'what nodes tell of themselves by protocol v2 is not read here');
 }
 

@@ -8,23 +8,30 @@ import { callerName } from '../wire/subjects.ts';
 import { type ClientClaims, callerOf } from '../wire/tokens/client.ts';
 import { publicFromHex } from '../wire/tokens/ed25519.ts';
 import { readRequest, readSecureRequest, readTransport, type SecureRequest } from '../wire/v2/messages.ts';
+import type { RevokedTokens } from './revoked.ts';
 import type { TokenTrust, Vouched } from './trust.ts';
 
 const signatureBytes = 64;
 /** In place of a signature. */
 const insecure = 'insecure';
 
-/**
- * @param trust asked for only where something has to be verified
- * @param unsigned an agent whose requests need no signature: what they hold proves itself
- * @throws WireError saying what does not hold
- */
-export async function openRequest(payload: Uint8Array, trust: () => TokenTrust, unsigned: string | undefined, now = new Date()) {
+export interface OpenParts {
+  /** Asked for only where something has to be verified. */
+  readonly trust: () => TokenTrust;
+  /** An agent whose requests need no signature: what they hold proves itself. */
+  readonly unsigned: string | undefined;
+  /** Undefined where revoked tokens are not looked up. */
+  readonly revoked: RevokedTokens | undefined;
+}
+
+/** @throws WireError saying what does not hold */
+export async function openRequest(payload: Uint8Array, { trust, unsigned, revoked }: OpenParts, now = new Date()) {
   const { data, headers } = readTransport(payload);
   const secure = readSecureRequest(data);
   const request = readRequest(secure.request.toString('utf8'));
   const isUnsigned = secure.signature.toString('latin1') === insecure && request.agent === unsigned;
   const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
+  if (claims) await revoked?.check(claims);
   return {
     request: {
       version: 2,

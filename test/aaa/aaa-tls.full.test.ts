@@ -76,10 +76,23 @@ describe('a user', () => {
     expect(login).toMatchObject({ code: 0, err: '' });
     const good = await runMuster(['req', 'rpcutil', 'ping', '-I', 'web1.test', '--json', '--config', config], env);
     expect(JSON.parse(good.out).replies).toMatchObject([{ sender: 'web1.test', statuscode: 0 }]);
+    expect((await runMuster(['ping', '--config', config], env)).out).toMatch(/^web1\.test/m);
     const refused = await runMuster(['req', 'rpcutil', 'agent_inventory', '-I', 'web1.test', '--config', config], env);
     expect(refused.code).toBe(1);
     expect(refused.err).toMatch(/the signer refused the request \(Request denied\): .*rpcutil/);
     expect(`${good.err}${refused.err}`).not.toContain('open:sesame');
+  }, 30_000);
+
+  test('whose token is mostly over signs with a new one', async () => {
+    const config = await clientConfig('late');
+    const anna = await service.user('anna', { now: new Date(Date.now() - 3_000_000), agents: ['rpcutil.ping'] });
+    writeFileSync(join(folder, 'late.jwt'), anna.token, { mode: 0o600 });
+    writeFileSync(join(folder, 'late.key'), anna.seed, { mode: 0o600 });
+    expect((await runMuster(['ping', '--config', config])).out).toMatch(/^web1\.test/m);
+    const after = readFileSync(join(folder, 'late.jwt'), 'utf8');
+    const claims = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    expect(claims(after).exp).toBeGreaterThan(claims(anna.token).exp + 1_000);
+    expect(claims(after).public_key).toBe(claims(anna.token).public_key);
   }, 30_000);
 
   test('shows nothing to a service that nobody he trusts vouches for', async () => {

@@ -85,7 +85,7 @@ describe('policy test', () => {
       'cases: [{ name: x, input: { agent: a, action: b }, filter: { facts: [country] }, allow: true }]',
       /case 'x': 'country' is no fact filter/,
     ],
-    ['cases: [', /empty\.yaml:\d+: this is not YAML/],
+    ['cases: [', /the table of cases .*empty\.yaml can not be read in line \d+: /],
     ['', /must be object/],
   ])('a table that is wrong is told of by case: %s', async (text, message) => {
     const { code, err } = await policy('test', `${fixtures}on-call.rego`, file('empty.yaml', text));
@@ -112,6 +112,27 @@ describe('policy explain', () => {
     expect((await policy(...common, 'count=3', 'force=true')).out).toContain(
       'asks for not input.data.force; this request has true',
     );
+  });
+
+  test('all that the nearest rule misses is told at once, as far as it makes sense by itself', async () => {
+    const source = file(
+      'many.rego',
+      `package io.choria.aaasvc
+allow if {
+	input.agent == "webstack"
+	input.collective == "lab"
+	input.data.tier == "edge"
+	half := input.data.count / 2
+	half > 3
+	requires_class_filter("roles::edge")
+}
+`,
+    );
+    const { out } = await policy('explain', source, ...asking, 'tier=edge', 'count=2', '-T', 'production', '-C', 'roles::core');
+    expect(out.split('\n').slice(1, -1)).toEqual([
+      '  The rule at line 4 asks for input.collective == "lab"; this request has "production" as input.collective.',
+      '  It also asks for a filter on the class roles::edge (-C roles::edge); this request has roles::core.',
+    ]);
   });
 
   test('a token is asked for its list or its policy', async () => {

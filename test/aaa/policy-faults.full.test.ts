@@ -93,6 +93,7 @@ plugins:
     ],
     ['says a word', 'allow := "yes"', /answers with a string where it should say true or false/],
     ['says an object', 'allow := {"ok": true}', /answers with an object/],
+    ['says a great deal', 'allow := numbers.range(1, 20000)', /answers with an array or a set/],
     ['says a set', 'allow contains "yes"', /answers with an array or a set/],
     ['says nothing', 'allow if input.agent == "database"', /says nothing about this request/],
     ['calls what is not there', 'allow if requires_magic("x")', /undefined function requires_magic/],
@@ -176,8 +177,13 @@ describe('a compiler that', () => {
     ['dies', 'kill -9 $$', /was ended by SIGKILL while it compiled/],
     ['makes nothing', 'exit 0', /has no module of a sensible size/],
     ['makes nonsense', 'echo nonsense > bundle.tar.gz', /has no module of a sensible size/],
-    ['fails without a word', 'exit 3', /the compiler does not say why/],
-    ['prints megabytes', 'head -c 20000000 /dev/zero | tr "\\0" x >&2; exit 1', /can not be compiled: x{900}/],
+    [
+      'has no room',
+      'echo "error: write bundle.tar.gz: no space left on device" >&2; exit 1',
+      /failed: write bundle.*no space left/,
+    ],
+    ['fails without a word', 'exit 3', /the compiler of policies failed: it does not say why/],
+    ['prints megabytes', 'head -c 20000000 /dev/zero | tr "\\0" x >&2; exit 1', /the compiler of policies failed: x{900}/],
   ])('%s is told of, and nothing is allowed', async (name, body, reason) => {
     host = await start({ 'plugin.muster.opa': script(name.replaceAll(' ', '-'), body) });
     const { allowed, reason: told } = await ask(host, good);
@@ -199,12 +205,41 @@ describe('a compiler that', () => {
     expect((await ask(host, good)).reason).toMatch(/does not tell its version as opa does/);
   });
 
+  test('is too old is not used', async () => {
+    const path = join(folder, 'old', 'opa');
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, '#!/bin/sh\necho "Version: 0.68.0"\n');
+    chmodSync(path, 0o755);
+    host = await start({ 'plugin.muster.opa': path });
+    expect((await ask(host, good)).reason).toMatch(/is opa 0\.68\.0, and policies are compiled by 1\.0 or later/);
+  });
+
   test('sees no environment and no secret', async () => {
     const path = script('curious', 'env > "$0.env"; exit 1');
     host = await start({ 'plugin.muster.opa': path });
     await ask(host, good);
     expect(readFileSync(`${path}.env`, 'utf8')).not.toMatch(/HOME|NATS|TOKEN|USER/);
   });
+});
+
+test.each([
+  ['a number', { opa_policy: 42 }],
+  ['an object', { opa_policy: { toString: 'package io.choria.aaasvc' } }],
+  ['an array', { opa_policy: [good] }],
+  ['null', { opa_policy: null }],
+  ['blanks', { opa_policy: ' \n\t' }],
+  ['bytes of all kinds', { opa_policy: Buffer.from(Array.from({ length: 256 }, (_, index) => index)).toString('latin1') }],
+  ['half a character', { opa_policy: `${good}# \ud800` }],
+  ['a name of an option', { opa_policy: '--help' }],
+  ['a shebang and a NUL', { opa_policy: '#!/bin/sh\ntouch /tmp/owned\n\0' }],
+])('a claim that is %s allows nothing', async (_what, claims) => {
+  const host = await start({ 'plugin.muster.opa': await goProgram('opa') });
+  try {
+    expect(await ask(host, good, { claims })).toMatchObject({ allowed: false });
+    expect(existsSync('/tmp/owned')).toBe(false);
+  } finally {
+    await host.stop();
+  }
 });
 
 describe('what was compiled before', () => {

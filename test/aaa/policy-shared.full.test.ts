@@ -10,6 +10,7 @@ import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
 import { goProgram } from '../support/provisioning.ts';
+import { publicOf, seedOf } from '../support/tokens.ts';
 
 interface Prepared {
   readonly ok: boolean;
@@ -21,6 +22,13 @@ const policyOf = (comment: string) =>
   `package io.choria.aaasvc\nimport rego.v1\ndefault allow := false\n# ${comment}\nallow if input.agent == "webstack"\n`;
 
 const { path: folder, remove } = temporaryFolder();
+function keyOf(name: string): { seedFile: string; publicHex: string } {
+  const seedFile = join(folder, `${name}.seed`);
+  writeFileSync(seedFile, seedOf(name));
+  return { seedFile, publicHex: publicOf(seedOf(name)) };
+}
+
+const [trusted, stranger] = [keyOf('trusted'), keyOf('stranger')];
 const hosts: TestHost[] = [];
 let fleet: Fleet;
 let nats: NatsConnection;
@@ -34,6 +42,10 @@ async function compiler(program: string, more: object = {}): Promise<TestHost> {
       identity: 'aaa.test',
       'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
       'plugin.muster.opa': program,
+      // Those with a compiler sign, the others trust.
+      ...(program === opa
+        ? { 'plugin.muster.policies.signing_key': trusted.seedFile }
+        : { 'plugin.muster.policies.trusted_keys': trusted.publicHex }),
       ...more,
     },
   });
@@ -96,25 +108,33 @@ test('what is only tried is not shared', async () => {
   expect(await (await store()).info(sourceKey(policy, 'token'))).toBeNull();
 });
 
-test('with a secret, what others put into the store is not believed', async () => {
+test('what somebody else put into the store is not believed', async () => {
   const policy = policyOf('planted');
-  const [known, unknown] = ['right', 'wrong'].map((word) => {
-    const file = join(folder, word);
-    writeFileSync(file, word.repeat(10));
-    return { 'plugin.muster.policies.secret_file': file };
-  });
-  const first = await compiler(opa, unknown);
+  const first = await compiler(opa, { 'plugin.muster.policies.signing_key': stranger.seedFile });
   await prepare(first, policy);
   await shared(policy);
-  const second = await compiler('no-such-program', known);
+  const second = await compiler('no-such-program');
   expect(await prepare(second, policy)).toMatchObject({ ok: false, reason: expect.stringMatching(/nobody has compiled/) });
   expect(second.log.map(({ message }) => message).join('\n')).toMatch(
-    /in the object store MUSTER_POLICIES is not used: who wrote it does not know/,
+    /in the object store MUSTER_POLICIES is not used: none of the keys of plugin\.muster\.policies\.trusted_keys signed it/,
   );
-  const other = policyOf('of those who know');
-  await prepare(await compiler(opa, known), other);
+  const other = policyOf('of one who is trusted');
+  await prepare(await compiler(opa), other);
   await shared(other);
   expect(await prepare(second, other)).toMatchObject({ ok: true });
+});
+
+test('without keys the store is neither filled nor asked', async () => {
+  const policy = policyOf('signed by nobody');
+  const before = policyOf('signed before');
+  await prepare(await compiler(opa), before);
+  await shared(before);
+  const none = { 'plugin.muster.policies.signing_key': undefined, 'plugin.muster.policies.trusted_keys': undefined };
+  const first = await compiler(opa, none);
+  await prepare(first, policy);
+  expect(await explain(first, policy)).toMatchObject({ ok: true });
+  expect(await (await store()).info(sourceKey(policy, 'token'))).toBeNull();
+  expect(await prepare(await compiler('no-such-program', none), before)).toMatchObject({ ok: false });
 });
 
 test('what was altered in the store is not used', async () => {

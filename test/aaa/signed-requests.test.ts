@@ -89,6 +89,9 @@ test('another service is asked where one is away or fails, and not where one ref
     const client = await fleet.client('desk.test', config);
     expect((await client.ask('web1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
     expect(asked).toBe(1);
+    answers[0] = [200, '{"error":"Request denied","fault":"SIGNER_AUDIT"}'];
+    const first = await fleet.client('desk.test', config);
+    expect((await first.ask('web1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
     answers[0] = [200, '{"error":"Request denied"}'];
     const second = await fleet.client('desk.test', config);
     await expect(second.ask('web1.test', 'rpcutil', 'ping')).rejects.toThrow('the signer refused the request (Request denied)');

@@ -3,6 +3,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { SignerNumbers } from '../../plugins/aaa/sign/numbers.ts';
 import { Replays } from '../../plugins/aaa/sign/replays.ts';
 import { UserTokens } from '../../plugins/aaa/sign/tokens.ts';
 import { goDuration } from '../../plugins/wire/aaa/settings.ts';
@@ -101,4 +102,21 @@ test('a request is known again as long as it lives, and only to its caller', () 
   expect(replays.claim('up=anna', 'text', 3_000, 2_000)).toBeDefined();
   replays.claim('up=carl', 'text', 3_000, 2_000)?.();
   expect(replays.claim('up=carl', 'text', 3_000, 2_000)).toBeDefined();
+});
+
+test('numbers by action are bounded, whatever callers name', async () => {
+  const numbers = new SignerNumbers();
+  for (let n = 0; n < 2_000; n += 1) numbers.decided(`agent${n}.run`, true);
+  numbers.decided('a"b\n.x', false);
+  const labels = new Set<string | undefined>();
+  const host = {
+    metrics: {
+      set: async (_name: string, _value: number, about: Readonly<Record<string, string>>) => void labels.add(about.action),
+    },
+    control: { info: async () => ({ version: '1' }) },
+  };
+  await numbers.tell(host as never, { site: 'x', signer: 'y', authorizer: 'z', auditors: [], running: 0 });
+  expect(labels.size).toBeLessThan(520);
+  expect(labels).toContain('other');
+  expect([...labels].filter((label) => label?.includes('"'))).toEqual([]);
 });

@@ -142,8 +142,9 @@ describe('a request of a user', () => {
     ]);
   });
 
-  test('to discover is signed whatever the list says', async () => {
+  test('to discover is signed whatever the list says, and for a day', async () => {
     const nobody = await service.user('nobody', { agents: [] });
+    secureOf(await service.sign(nobody, { agent: 'discovery', body: 'cGluZw==', ttl: 86_400 }));
     expect(JSON.parse(secureOf(await service.sign(nobody, { agent: 'discovery', body: 'cGluZw==' })).message).message).toBe(
       'cGluZw==',
     );

@@ -22,9 +22,9 @@ import { median, quantile, type Row, report } from './report.ts';
 import type { Load, LoadResult } from './sign-load.ts';
 
 const clients = 64;
-const signatures = 4_000;
+const signatures = 2_000;
 const logins = 200;
-const rounds = 5;
+const rounds = 3;
 const requestBytes = 600;
 const records = 500;
 const recordBytes = 700;

@@ -3,12 +3,14 @@
 import { sign } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
 import { keyFromSeed } from '../../plugins/wire/tokens/ed25519.ts';
+import { revocationKey } from '../../plugins/wire/tokens/revocations.ts';
 import { requestText, secureRequestText, transportBytes } from '../../plugins/wire/v2/messages.ts';
 import { Fleet, type NodeOptions, type TestClient } from '../support/fleet.ts';
-import { temporaryFolder } from '../support/folders.ts';
+import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
 import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
 
@@ -47,8 +49,11 @@ describe.each([
       },
     });
 
+  const logged = () => [...fleet.nodes.values()].flatMap(({ log }) => log.map(({ message }) => message)).join('\n');
+
   beforeAll(async () => {
-    fleet = await Fleet.start();
+    fleet = await Fleet.start({ 'plugin.choria.network.stream.store': join(folder, `streams-${_name}`) });
+    await new Kvm(await fleet.connection()).create('MUSTER_REVOKED');
     await node('n1.test', { facts: { site: 'oslo' }, policies: { rpcutil: ['allow\tup=anna\tping inventory\t*\t*'] } });
     anna = await client('up=anna', { fleet_management: true });
   });
@@ -72,8 +77,20 @@ describe.each([
   test('is silent to one who has no right to reach nodes, and says why in its log', async () => {
     const carl = await client('up=carl', { events_viewer: true });
     await expect(carl.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 300 })).rejects.toThrow('did not answer');
-    const log = [...fleet.nodes.values()].flatMap(({ log: lines }) => lines.map(({ message }) => message));
-    expect(log.join('\n')).toContain('up=carl may not reach nodes (fleet_management, signed_fleet_management)');
+    expect(logged()).toContain('up=carl may not reach nodes (fleet_management, signed_fleet_management)');
+  });
+
+  test('is silent to a token that was revoked, within a moment', async () => {
+    const dora = await client('up=dora', { fleet_management: true });
+    expect(await dora.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
+    const store = await new Kvm(await fleet.connection()).open('MUSTER_REVOKED');
+    const revocation = { kind: 'callerid', value: 'up=dora', at: 1_700_000_000, by: 'up=root', reason: 'stolen' };
+    await store.put(revocationKey({ kind: 'callerid', value: 'up=dora' }), JSON.stringify(revocation));
+    await until('the node refuses it', async () => {
+      await dora.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 200 }).catch(() => undefined);
+      return logged().includes('the token of up=dora was revoked: stolen');
+    });
+    expect(await anna.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
   });
 
   test('does not start with the token of another node, or with nobody to trust', async () => {

@@ -79,7 +79,7 @@ export class HttpSigner {
   }
 }
 
-/** @throws PluginError */
+/** @throws Error where the fault is the service's, PluginError for a refusal */
 function readAnswer(url: URL, status: number, text: string): string {
   let answer: unknown;
   try {
@@ -92,7 +92,8 @@ function readAnswer(url: URL, status: number, text: string): string {
       'UNAVAILABLE',
       `${url.origin} is no signer: it answers with status ${status}${status === 200 ? ' and no JSON' : ''}`,
     );
-  const { secure_request: secure, error, reason } = answer as Readonly<Record<string, unknown>>;
+  const { secure_request: secure, error, reason, fault } = answer as Readonly<Record<string, unknown>>;
+  if (typeof fault === 'string') throw new Error(`it can not sign now (${fault})`);
   if (typeof error === 'string' && error !== '') throw refusedError(error, reason);
   if (typeof secure === 'string' && secure !== '') return Buffer.from(secure, 'base64').toString('utf8');
   throw new PluginError('UNAVAILABLE', `${url.origin} answered neither with a signature nor with an error`);

@@ -3,7 +3,8 @@
 import type { Host } from '../../../core/sdk/typescript/index.ts';
 
 const mostActions = 500;
-const name = /^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{0,64}$/;
+/** An agent and an action, or an agent whose requests no policy is about. */
+const name = /^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{0,64})?$/;
 
 interface Decisions {
   allowed: number;

@@ -23,9 +23,9 @@ export function signRoute(sign: ((call: SignCall) => Promise<Signed>) | undefine
 function answerOf(signed: Signed): Answer {
   if ('secure' in signed) return { status: 200, body: { secure_request: Buffer.from(signed.secure).toString('base64') } };
   const { refusal, reason } = signed;
-  const body = { error: 'Request denied', ...(reason !== undefined && { reason }) };
-  // What another instance may do better is told by the status, as clients that have one to go on to read it.
-  return { status: isOurs(refusal.code) ? 500 : 200, body };
+  // Clients of Choria want status 200; those of Muster go on to another instance where the fault is this one's.
+  const fault = isOurs(refusal.code) ? { fault: refusal.code } : {};
+  return { status: 200, body: { error: 'Request denied', ...(reason !== undefined && { reason }), ...fault } };
 }
 
 /** Keys count in whatever case, as Choria's service takes them. */

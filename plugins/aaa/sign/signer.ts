@@ -21,6 +21,9 @@ const mostInWork = 256;
 /** With those that wait; more would wait longer than their clients. */
 const mostRunning = 8_192;
 const mostReason = 1_000;
+const mostDiscoverySeconds = 86_400;
+/** Clocks may be off by some of it on both sides. */
+const slackMs = 60_000;
 const verifies = promisify(verify);
 /** At once; one takes a third of the time that a signature of the service takes. */
 const mostVerified = 1;
@@ -165,8 +168,10 @@ class Attempt {
     this.caller = caller;
     this.#text = withCaller(this.#inner, caller);
     this.#asked = readAsked(this.#inner);
-    checkTime(fields, now, maxTtlSeconds);
-    this.#free = replays.claim(caller, request, endOfLife(fields), now);
+    // Pings live for a day, since they are to find nodes whose clocks are off, and do nothing but that.
+    checkTime(fields, now, this.#asked ? maxTtlSeconds : Math.max(maxTtlSeconds, mostDiscoverySeconds));
+    const end = Math.min(endOfLife(fields), now + 2 * maxTtlSeconds * 1000 + slackMs);
+    this.#free = replays.claim(caller, request, end, now);
     if (!this.#free) throw new Refusal('SIGNER_REPLAY', 'the same request was signed before');
     await this.#authorize(claims);
     const secure = await countersigner.sign(this.#text, this.#inner.version);
@@ -191,7 +196,7 @@ class Attempt {
     const asked = this.#asked;
     const { numbers } = this.#parts;
     if (!asked) {
-      numbers.decided('discovery.', true);
+      numbers.decided('discovery', true);
       return;
     }
     const { allowed, reason, explanation = [] } = await this.#decide(asked, claims);

@@ -29,6 +29,8 @@ const limitMs = 50;
 /** Before a thread counts as one that does not start. */
 const startMs = 10_000;
 const maxWaiting = 4_096;
+/** A thread that has nothing to do so long is ended. */
+const idleMs = 60_000;
 /** Answered together; a policy that runs too long costs the others of its batch a second try. */
 const maxBatch = 64;
 /** A policy that ran too long so often in a row is not tried again for a while, since each try holds up everybody. */
@@ -46,6 +48,7 @@ export class PolicyEvaluator {
   readonly #again = new WeakSet<Waiting>();
   #thread: Thread | undefined;
   #turning = false;
+  #idle: NodeJS.Timeout | undefined;
   #closed = false;
   /** Threads that were ended, for numbers. */
   ended = 0;
@@ -68,6 +71,7 @@ export class PolicyEvaluator {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#idle);
     for (const { settle } of this.#waiting.splice(0)) settle(refused('closed', 'the evaluation of policies has ended'));
     await this.#thread?.end();
     this.#thread = undefined;
@@ -79,7 +83,18 @@ export class PolicyEvaluator {
       while (this.#waiting.length > 0 && !this.#closed) await this.#evaluateBatch(this.#waiting.splice(0, maxBatch));
     } finally {
       this.#turning = false;
+      this.#restLater();
     }
+  }
+
+  /** A node that is asked seldom has no thread for most of the time. */
+  #restLater(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (this.#turning || this.#waiting.length > 0) return;
+      void this.#thread?.end();
+      this.#thread = undefined;
+    }, idleMs).unref();
   }
 
   async #evaluateBatch(batch: readonly Waiting[]): Promise<void> {

@@ -14,6 +14,8 @@ const name = '@open-policy-agent/opa-wasm';
 /** 64 KiB each: 4 MiB in all for one policy. */
 const memory = { initial: 5, maximum: 64 };
 const maxInstances = 32;
+/** Characters of an answer as JSON. */
+const maxAnswer = 65_536;
 
 class Instances {
   readonly #sdk = require(name) as typeof import('@open-policy-agent/opa-wasm');
@@ -41,7 +43,7 @@ class Instances {
       const [first, ...others] = Array.isArray(results) ? (results as { result?: unknown }[]) : [];
       if (first === undefined) return { ok: false, error: 'no_result', reason: 'the policy says nothing about this request' };
       if (others.length > 0) return { ok: false, error: 'conflict', reason: 'the policy gives several answers to this request' };
-      return { ok: true, value: first.result };
+      return { ok: true, value: bounded(first.result) };
     } catch (error) {
       // What it left in its memory is its own business.
       this.#known.delete(key);
@@ -58,6 +60,12 @@ class Instances {
     if (this.#known.size > maxInstances && oldest !== undefined) this.#known.delete(oldest);
     return policy;
   }
+}
+
+/** Only true and false mean something; what else a policy says is not to weigh on whoever asked. */
+function bounded(value: unknown): unknown {
+  if (typeof value === 'boolean' || JSON.stringify(value).length <= maxAnswer) return value;
+  return typeof value === 'string' ? '' : Array.isArray(value) ? [] : {};
 }
 
 function bufferOf(text: string): ArrayBuffer {
