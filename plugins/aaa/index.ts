@@ -85,8 +85,11 @@ class AaaServiceRun {
     const { connected } = this.#usesBrokers ? await this.#host.bus.info(connection) : { connected: true };
     // What comes over HTTP is signed while the brokers are away.
     const needsBroker = this.#settings.basicjwt_signer?.choria_service === true && (this.#settings.port ?? 0) === 0;
-    const healthy = this.#listener !== undefined || this.#signer !== undefined ? connected || !needsBroker : false;
-    const summary = healthy ? `it ${whatRuns(this.#settings)}` : 'it is not connected to a broker';
+    const isStarted = this.#listener !== undefined || this.#signer !== undefined;
+    const broker = connected || !needsBroker ? undefined : 'it is not connected to a broker';
+    const trouble = isStarted ? (broker ?? this.#signer?.trouble()) : 'it is starting';
+    const healthy = trouble === undefined;
+    const summary = trouble ?? `it ${whatRuns(this.#settings)}`;
     return {
       healthy,
       summary,
