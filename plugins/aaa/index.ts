@@ -8,6 +8,7 @@ import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire
 import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { connect, connection } from './connect.ts';
+import { descriptionRoute } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { serveSignerAgent } from './sign/agent.ts';
@@ -120,7 +121,11 @@ class AaaServiceRun {
     const tls = tlsFiles(settings);
     const listener = new HttpListener({
       port,
-      routes: [...(await openLogins(this.#loginParts(file, settings))), signRoute(this.#signer && ((call) => this.#sign(call)))],
+      routes: [
+        ...(await openLogins(this.#loginParts(file, settings))),
+        signRoute(this.#signer && ((call) => this.#sign(call))),
+        descriptionRoute(),
+      ],
       mostConnections: max_connections,
       onTrouble: (message) => log.warn(message),
       ...(address !== undefined && { address }),

@@ -295,6 +295,13 @@ describe('the HTTP interface', () => {
     expect(answer.body).toEqual({ secure_request: expect.any(String) });
   });
 
+  test('describes its calls to programs', async () => {
+    const { status, body } = await send(service.port, '/swagger.json', '', {}, 'GET');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ swagger: '2.0', basePath: '/choria/v1' });
+    expect(Object.keys(Object(body.paths))).toEqual(['/login', '/sign']);
+  });
+
   test('tells its health and numbers on another port', async () => {
     const get = (path: string) => send(service.monitorPort, path, '', {}, 'GET');
     expect(await get('/readyz')).toMatchObject({ status: 200, body: { ready: true } });
