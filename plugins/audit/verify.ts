@@ -58,7 +58,7 @@ class State {
   readonly #options: VerifyOptions;
   #key: string | undefined;
   #place: ChainPlace | undefined;
-  #ended = false;
+  #isRotated = false;
   #entries = 0;
   #records = 0;
   #checkpoints = 0;
@@ -98,7 +98,7 @@ class State {
     if (entry.note) this.#note(entry, where);
     this.#place = { seq: entry.seq, hash: hashOf(line) };
     this.#entries += 1;
-    this.#ended = entry.checkpoint?.reason === 'stop' || entry.checkpoint?.reason === 'rotate';
+    this.#isRotated = entry.checkpoint?.reason === 'rotate';
   }
 
   /** What a running service has written since counts as well. */
@@ -113,10 +113,12 @@ class State {
       throw new Wrong('cut', `entries ${place.seq + 1} to ${head.seq} were cut off at the end, after entry ${place.seq}`);
     if (head && head.seq === place.seq && head.hash !== place.hash)
       throw new Wrong('altered', `entry ${place.seq}, the last one, was altered`);
-    if (!head && !this.#ended)
+    // A file that was put aside goes on in the next one, which need not be at hand.
+    const isPutAside = this.#isRotated && files.every((file) => existsSync(file));
+    if (!head && !isPutAside)
       throw new Wrong(
         'cut',
-        `the chain ends at entry ${place.seq} without the checkpoint of a stop, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
+        `the chain ends at entry ${place.seq}, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
       );
     if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
   }
@@ -161,6 +163,22 @@ class State {
         'cut',
         `entries ${seq} to ${note.until} had been written and were cut off; the service found that at its start at ${at} (${where})`,
       );
+    if (note?.what === 'altered')
+      throw new Wrong(
+        'altered',
+        `entry ${note.until} or one before it was altered while the service did not run; it found that at its start at ${at} (${where})`,
+      );
+    if (note?.what === 'headless')
+      throw new Wrong(
+        'cut',
+        `no file .head told of the end of the chain when the service started at ${at} (${where}): entries up to ${note.until} may have been altered, and some after it cut off`,
+      );
+    if (note?.what === 'beyond') {
+      this.#notes.push(
+        `at ${at} there were entries after the signed end ${note.until}, which a crash had left, or somebody had added (${where})`,
+      );
+      return;
+    }
     this.#notes.push(`at ${at} a half-written line of ${note?.bytes} bytes was taken off, which a crash had left (${where})`);
   }
 }
