@@ -115,6 +115,12 @@ describe('a request of a user', () => {
     expect(Math.abs(time - Date.now() / 1000)).toBeLessThan(5);
   });
 
+  test('may have one key in several of its inputs', async () => {
+    secureOf(
+      await service.sign(anna, { data: { a: { x: 1, X: 2 }, b: { x: 1 }, x: [{ x: 1 }, { x: 2 }], data: 1, agent: 'y' } }),
+    );
+  });
+
   test('that no list allows is denied, with the reason for its user, and recorded', async () => {
     const answer = await service.sign(anna, { agent: 'shell', action: 'run' });
     expect(answer.status).toBe(200);
@@ -196,6 +202,11 @@ describe('a request is refused', () => {
     ['whose body names its action twice', { body: '{"agent":"rpcutil","action":"ping","action":"agent_inventory","data":{}}' }],
     ['whose body names it again in another case', { body: '{"agent":"rpcutil","action":"ping","Action":"purge","data":{}}' }],
     ['whose body hides its data in another case', { body: '{"agent":"rpcutil","action":"ping","DATA":{"x":1}}' }],
+    ['whose data has an input twice', { body: '{"agent":"rpcutil","action":"ping","data":{"x":1,"x":2}}' }],
+    [
+      'whose data has an input in two cases',
+      { body: '{"agent":"rpcutil","action":"ping","data":{"tier":"edge","Tier":"core"}}' },
+    ],
     ['whose body escapes a second key', { body: '{"agent":"rpcutil","action":"ping","\\u0061ction":"purge","data":{}}' }],
   ])('%s', async (_what, plan) => {
     expect(await service.sign(anna, plan)).toMatchObject(refused);
