@@ -213,6 +213,17 @@ describe('a request is refused', () => {
     expect(records().at(-1)).toMatchObject({ action: 'deny', callerid: 'up=anna' });
   });
 
+  test('of somebody unknown, with so much on record that no disk is filled', async () => {
+    const size = () => readFileSync(join(service.folder, 'audit.log')).length;
+    const before = size();
+    const filter = { fact: [], cf_class: [], identity: ['n'.repeat(10_000)], compound: [] };
+    const text = service.text({ caller: `up=${'x'.repeat(100_000)}`, data: { x: 'y'.repeat(500_000) }, filter });
+    expect(await service.sign(anna, text, { signature: 'ab'.repeat(64) })).toMatchObject(refused);
+    expect(records().at(-1)).toMatchObject({ action: 'deny', request: { envelope: { agent: 'rpcutil' } } });
+    expect(size() - before).toBeLessThan(4_096);
+    expect(whyRefused()?.length).toBeLessThan(1_000);
+  });
+
   test('of a protocol that nobody knows, without a record', async () => {
     const before = records().length;
     expect(await service.sign(anna, service.text().replace('choria:request:1', 'choria:request:9'))).toMatchObject(refused);

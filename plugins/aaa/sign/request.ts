@@ -2,7 +2,7 @@
 // What comes out is built from the fields that were looked at, so that nothing else travels under the signature.
 
 import { WireError } from '../../wire/errors.ts';
-import type { Filter } from '../../wire/filter.ts';
+import { emptyFilter, type Filter } from '../../wire/filter.ts';
 import { parseJson } from '../../wire/message-parts.ts';
 import { decodePayload, type RpcRequest, readRpcRequest } from '../../wire/rpc.ts';
 import * as v1 from '../../wire/v1/messages.ts';
@@ -20,6 +20,7 @@ export type Asked = RpcRequest | undefined;
 /** How far clocks may be apart besides the life of a request, in seconds. */
 const skewSeconds = 5;
 const discovery = 'discovery';
+const mostOfName = 256;
 
 /** @throws Refusal `SIGNER_REQUEST` */
 export function readInner(text: string): InnerRequest {
@@ -85,6 +86,25 @@ export function withCaller({ version, fields }: InnerRequest, caller: string): s
   return version === 1 ? v1.requestText(known) : v2.requestText(known);
 }
 
+/** For the record of what anybody may have sent: so much that it can be told apart, and not what fills a disk. */
+export function cutDown({ version, fields }: InnerRequest): InnerRequest {
+  const { id, sender, caller, collective, agent, ttl, time, body } = fields;
+  return {
+    version,
+    fields: {
+      id: cut(id),
+      sender: cut(sender),
+      caller: cut(caller),
+      collective: cut(collective),
+      agent: cut(agent),
+      ttl,
+      time,
+      filter: emptyFilter,
+      body: `(${body.length} characters)`,
+    },
+  };
+}
+
 function knownFilter({ fact, cf_class, agent, identity, compound }: Filter): Filter {
   return {
     fact: fact.map(({ fact: name, operator, value }) => ({ fact: name, operator, value })),
@@ -131,6 +151,10 @@ function* keysOf(json: string): Generator<{ readonly key: string; readonly withi
     } else if (token === ':' && depth === 2) yield { key: JSON.parse(last) as string, within: `.${outer}` };
     else last = token;
   }
+}
+
+function cut(text: string): string {
+  return text.slice(0, mostOfName);
 }
 
 function printed(text: string): string {

@@ -12,7 +12,7 @@ import type { Countersigner } from './countersigner.ts';
 import type { SignerNumbers } from './numbers.ts';
 import { isOurs, Refusal } from './refusal.ts';
 import type { Replays } from './replays.ts';
-import { type Asked, checkTime, endOfLife, type InnerRequest, readAsked, readInner, withCaller } from './request.ts';
+import { type Asked, checkTime, cutDown, endOfLife, type InnerRequest, readAsked, readInner, withCaller } from './request.ts';
 import type { UserTokens } from './tokens.ts';
 
 const authorizeMs = 15_000;
@@ -21,6 +21,8 @@ const mostInWork = 256;
 /** With those that wait; more would wait longer than their clients. */
 const mostRunning = 8_192;
 const mostReason = 1_000;
+/** Characters of a request that are recorded though its sender is not known. */
+const mostOfStranger = 16_384;
 const mostDiscoverySeconds = 86_400;
 /** Clocks may be off by some of it on both sides. */
 const slackMs = 60_000;
@@ -112,7 +114,7 @@ export class Signer {
     const refusal =
       error instanceof Refusal ? error : new Refusal('SIGNER_KEY', `it failed: ${(error as Error).message}`, { cause: error });
     if (refusal.code === 'SIGNER_TOKEN' || refusal.code === 'SIGNER_LIFETIME') numbers.invalidTokens += 1;
-    const line = `refused ${what} of ${caller}: ${refusal.message}`;
+    const line = `refused ${what} of ${caller.slice(0, 200)}: ${refusal.message}`;
     host.log[isOurs(refusal.code) || refusal.code === 'SIGNER_AUTHORIZER' ? 'error' : 'warn'](line, { code: refusal.code });
     return { refusal, ...(refusal.told !== undefined && { reason: refusal.told.slice(0, mostReason) }) };
   }
@@ -128,6 +130,7 @@ class Attempt {
   #text: string;
   #asked: Asked;
   #free: (() => void) | undefined;
+  #isKnown = false;
   readonly #verifying: Lane;
 
   constructor(parts: SignerParts, call: SignCall, inner: InnerRequest, verifying: Lane) {
@@ -145,6 +148,11 @@ class Attempt {
   }
 
   decision(action: 'allow' | 'deny') {
+    // Whoever has no token must not be able to fill the disk that records are on.
+    if (!this.#isKnown && this.#text.length > mostOfStranger) {
+      const inner = cutDown(this.#inner);
+      return { caller: inner.fields.caller, action, inner, text: withCaller(inner, inner.fields.caller) };
+    }
     return { caller: this.caller, action, inner: this.#inner, text: this.#text };
   }
 
@@ -163,6 +171,7 @@ class Attempt {
     if (revoked !== undefined)
       throw new Refusal('SIGNER_REVOKED', `the token was revoked${revoked === '' ? '' : `: ${revoked}`}`);
     await this.#checkSignature(key);
+    this.#isKnown = true;
     const caller = callerOf(claims);
     if (!/^[a-z]+=[\w.-]/.test(caller)) throw new Refusal('SIGNER_CALLER', 'the callerid of the token is none that nodes take');
     this.caller = caller;
