@@ -51,7 +51,7 @@ function groupOf(
       // Bundles may add to a group of the command line's own, such as `plugin`.
       group =
         parent.commands.find((command) => command.name() === name) ??
-        parent.command(name).description(`Commands: ${members.join(', ')}`);
+        parent.command(name).description(`Commands: ${[...new Set(members)].join(', ')}`);
       groups.set(key, group);
     }
     parent = group;

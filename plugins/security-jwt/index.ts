@@ -3,10 +3,16 @@
 import { sign } from 'node:crypto';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import type { Filter } from '../wire/filter.ts';
 import { withHop } from '../wire/message-parts.ts';
 import { Tally } from '../wire/message-tally.ts';
-import type { Federation } from '../wire/v1/messages.ts';
+import {
+  insecure,
+  type OpenOptions,
+  type Payloads,
+  type ReplyToSeal,
+  type RequestToSign,
+  signerAgent,
+} from '../wire/security-params.ts';
 import {
   readSecureReply,
   readTransport,
@@ -23,43 +29,9 @@ import { type OpenParts, openRequest } from './request.ts';
 import { RevokedTokens } from './revoked.ts';
 import { TokenTrust } from './trust.ts';
 
-const unsigned = 'insecure';
-const signerAgent = 'aaa_signer';
 const maxReason = 200;
 /** A client's look at its own token forgives this much of a clock that is off. */
 const leewaySeconds = 5;
-
-interface ReplyToSeal {
-  readonly id: string;
-  readonly agent: string;
-  readonly sender: string;
-  readonly body: string;
-  readonly seenBy?: readonly (readonly string[])[];
-  readonly federation?: Federation;
-  readonly server?: string;
-}
-
-interface RequestToSign {
-  readonly id: string;
-  readonly agent: string;
-  readonly collective: string;
-  readonly ttl: number;
-  readonly filter: Filter;
-  readonly body: string;
-  readonly replyTo: string;
-  readonly sender: string;
-  readonly server?: string;
-  readonly federation?: Federation;
-  readonly traceparent?: string;
-}
-
-interface OpenOptions {
-  readonly from?: 'callers' | 'nodes';
-  /** An agent whose requests need no signature. */
-  readonly unsigned?: string;
-}
-
-type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
 
 export default definePlugin({
   kind: 'security',
@@ -191,7 +163,7 @@ function seal({ id, agent, sender, body, seenBy = [], federation, server }: Repl
 
 function signRequest(request: RequestToSign, { callerid, token, key }: Credentials) {
   const text = Buffer.from(textFor(request, callerid));
-  const signature = request.agent === signerAgent ? Buffer.from(unsigned) : sign(null, text, key.key);
+  const signature = request.agent === signerAgent ? Buffer.from(insecure) : sign(null, text, key.key);
   return wrapped(request, secureRequestText({ request: text, signature, caller: token }));
 }
 

@@ -4,6 +4,7 @@ import { verify } from 'node:crypto';
 import { WireError } from '../wire/errors.ts';
 import { digestOf } from '../wire/message-parts.ts';
 import { decodePayload } from '../wire/rpc.ts';
+import { insecure } from '../wire/security-params.ts';
 import { callerName } from '../wire/subjects.ts';
 import { type ClientClaims, callerOf } from '../wire/tokens/client.ts';
 import { publicFromHex } from '../wire/tokens/ed25519.ts';
@@ -12,8 +13,6 @@ import type { RevokedTokens } from './revoked.ts';
 import type { TokenTrust, Vouched } from './trust.ts';
 
 const signatureBytes = 64;
-/** In place of a signature. */
-const insecure = 'insecure';
 
 export interface OpenParts {
   /** Asked for only where something has to be verified. */

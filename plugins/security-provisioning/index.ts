@@ -3,14 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import type { Filter } from '../wire/filter.ts';
 import { machineIdentity } from '../wire/identity.ts';
 import { digestOf, withHop } from '../wire/message-parts.ts';
 import { decodePayload } from '../wire/rpc.ts';
+import type { ReplyToSeal, RequestToSign } from '../wire/security-params.ts';
 import { trimmed } from '../wire/tokens/jwt.ts';
 import { readProvisioningToken } from '../wire/tokens/provisioning.ts';
 import {
-  type Federation,
   readRequest,
   readSecureRequest,
   readTransport,
@@ -25,27 +24,6 @@ const unsigned = 'insecure';
 const maxReason = 200;
 /** Later times can not be written as dates. */
 const latestSeconds = 8e12;
-
-interface ReplyToSeal {
-  readonly id: string;
-  readonly agent: string;
-  readonly sender: string;
-  readonly body: string;
-  readonly server?: string;
-}
-
-interface RequestToSign {
-  readonly id: string;
-  readonly agent: string;
-  readonly collective: string;
-  readonly ttl: number;
-  readonly filter: Filter;
-  readonly body: string;
-  readonly replyTo: string;
-  readonly sender: string;
-  readonly server?: string;
-  readonly federation?: Federation;
-}
 
 export default definePlugin({
   kind: 'security',

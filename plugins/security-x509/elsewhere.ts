@@ -4,37 +4,14 @@ import { existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import type { Filter } from '../wire/filter.ts';
 import { machineIdentity } from '../wire/identity.ts';
 import { withHop } from '../wire/message-parts.ts';
+import { insecure, type RequestToSign, signerAgent } from '../wire/security-params.ts';
 import { readClientToken } from '../wire/tokens/client.ts';
-import {
-  type Federation,
-  readRequest,
-  readSecureRequest,
-  requestText,
-  secureRequestText,
-  transportBytes,
-} from '../wire/v1/messages.ts';
+import { readRequest, readSecureRequest, requestText, secureRequestText, transportBytes } from '../wire/v1/messages.ts';
 import { type Credentials, locate, readCredentials, type SecurityConfig } from './identity.ts';
 
-export const insecure = 'insecure';
-export const signerAgent = 'aaa_signer';
 const plugin = { kind: 'request-signer', name: 'aaa' } as const;
-
-export interface RequestToSign {
-  readonly id: string;
-  readonly agent: string;
-  readonly collective: string;
-  readonly ttl: number;
-  readonly filter: Filter;
-  readonly body: string;
-  readonly replyTo: string;
-  readonly sender: string;
-  readonly server?: string;
-  readonly federation?: Federation;
-  readonly traceparent?: string;
-}
 
 export interface LoggedIn {
   readonly callerid: string;

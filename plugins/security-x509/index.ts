@@ -6,9 +6,16 @@ import { WireError } from '../wire/errors.ts';
 import { digestOf, withHop } from '../wire/message-parts.ts';
 import { Tally } from '../wire/message-tally.ts';
 import { decodePayload } from '../wire/rpc.ts';
+import {
+  insecure,
+  type OpenOptions,
+  type Payloads,
+  type ReplyToSeal,
+  type RequestToSign,
+  signerAgent,
+} from '../wire/security-params.ts';
 import { callerName } from '../wire/subjects.ts';
 import {
-  type Federation,
   readRequest,
   readSecureReply,
   readSecureRequest,
@@ -19,43 +26,16 @@ import {
 } from '../wire/v1/messages.ts';
 import { compilePatterns, readCertificates, TrustStore } from './certificates.ts';
 import { Countersigner } from './countersign.ts';
-import {
-  identityOfUser,
-  insecure,
-  type RequestToSign,
-  signElsewhere,
-  signerAgent,
-  textFor,
-  whoIsLoggedIn,
-  wrapped,
-} from './elsewhere.ts';
+import { identityOfUser, signElsewhere, textFor, whoIsLoggedIn, wrapped } from './elsewhere.ts';
 import { type Credentials, locate, type Role, readAuthorities, readCredentials, type SecurityConfig } from './identity.ts';
 
 const maxReason = 200;
-
-interface ReplyToSeal {
-  readonly id: string;
-  readonly agent: string;
-  readonly sender: string;
-  readonly body: string;
-  readonly seenBy?: readonly (readonly string[])[];
-  readonly federation?: Federation;
-  readonly server?: string;
-}
 
 interface Signer {
   readonly key: KeyObject;
   readonly pem: string;
   readonly callerid: string;
 }
-
-interface OpenOptions {
-  readonly from?: 'callers' | 'nodes';
-  /** An agent whose requests need no signature. */
-  readonly unsigned?: string;
-}
-
-type Payloads = { readonly messages: readonly { readonly payload: Uint8Array }[] };
 
 export default definePlugin({
   kind: 'security',

@@ -57,17 +57,31 @@ describe.skipIf(program === undefined)('choria login', () => {
     const env = { ...process.env, USER: user, TERM: 'xterm' };
     const child = spawn('script', ['-qfec', `${program} login --config ${config}`, '/dev/null'], { env });
     let shown = '';
+    let answered = 0;
     child.stdout.on('data', (chunk: Buffer) => {
       shown += chunk;
-      // It asks where the cursor is.
-      if (chunk.includes('\x1b[6n')) child.stdin.write('\x1b[1;1R');
+      // It asks where the cursor is, and what comes before it was told is lost.
+      for (const asked = shown.split('\x1b[6n').length - 1; answered < asked; answered += 1) child.stdin.write('\x1b[1;1R');
     });
-    const ended = new Promise((resolve) => child.once('close', resolve));
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    const typeUntil = async (what: string, text: string, isDone: () => boolean) => {
+      let next = Date.now();
+      await until(
+        what,
+        () => {
+          if (Date.now() >= next) {
+            child.stdin.write(text);
+            next = Date.now() + 3_000;
+          }
+          return isDone();
+        },
+        30_000,
+      );
+    };
     try {
       await until('it asks for the name', () => shown.includes('Username'), 20_000);
-      child.stdin.write('\r');
-      await until('it asks for the password', () => shown.includes('Password'), 20_000);
-      child.stdin.write(`${typed}\r`);
+      await typeUntil('it asks for the password', '\r', () => shown.includes('Password'));
+      await typeUntil('it ends', `${typed}\r`, () => child.exitCode !== null);
       await ended;
       return shown;
     } finally {

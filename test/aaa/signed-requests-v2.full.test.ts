@@ -3,8 +3,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runMuster, writeConfig } from '../support/command.ts';
 import { Fleet } from '../support/fleet.ts';
-import { temporaryFolder } from '../support/folders.ts';
+import { temporaryFolder, until } from '../support/folders.ts';
 import { SignerService } from '../support/signer-service.ts';
 import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
 
@@ -24,11 +25,7 @@ async function credentials(name: string, certname: string, token: string): Promi
 }
 
 beforeAll(async () => {
-  fleet = await Fleet.start();
-  await fleet.node('n1.test', {
-    config: await credentials('n1.test', 'n1.test', await serverToken('n1.test')),
-    policies: { rpcutil: ['policy default deny', 'allow\tup=ann_lee\t*\t*\t*'] },
-  });
+  fleet = await Fleet.start({ 'plugin.choria.network.stream.store': join(folder, 'streams') });
   const [seed, token] = [join(folder, 'delegator.seed'), join(folder, 'delegator.jwt')];
   writeFileSync(seed, seedOf('up=delegator'));
   writeFileSync(token, await clientToken('up=delegator', { authentication_delegator: true }));
@@ -39,6 +36,15 @@ beforeAll(async () => {
       ...(await credentials('aaa.test', 'aaa.test', await serverToken('aaa.test'))),
       'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     },
+  });
+  // The service has made the bucket by then.
+  await until('revocations are kept', async () => {
+    const status = await service.host?.host.call('service', 'aaa', 'service/status', {});
+    return (status as { details?: { revocationsCurrent?: boolean } } | undefined)?.details?.revocationsCurrent;
+  });
+  await fleet.node('n1.test', {
+    config: await credentials('n1.test', 'n1.test', await serverToken('n1.test')),
+    policies: { rpcutil: ['policy default deny', 'allow\tup=ann_lee\t*\t*\t*'] },
   });
 }, 60_000);
 afterAll(async () => {
@@ -55,4 +61,25 @@ test.each([
   const client = await fleet.client('desk.test', { ...(await credentials('up=ann.lee', 'desk.test', token)), ...signer() });
   expect((await client.ask('n1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
   await expect(client.ask('n1.test', 'rpcutil', 'agent_inventory')).rejects.toThrow('the signer refused the request');
+});
+
+test('a token that was revoked is dead on nodes as well, though its holder signs for himself', async () => {
+  const token = await clientToken('up=carl', { fleet_management: true });
+  const config = await credentials('up=carl', 'desk.test', token);
+  const carl = await fleet.client('desk.test', config);
+  expect(await carl.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
+  const file = writeConfig(folder, 'client.conf', { ...config, 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` });
+  const revoked = await runMuster(['aaa', 'revoke', join(folder, 'up=carl.jwt'), '--config', file]);
+  expect(revoked).toMatchObject({ code: 0 });
+  await until(
+    'the node is silent',
+    () =>
+      carl.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 1_000 }).then(
+        () => false,
+        () => true,
+      ),
+    4_000,
+  );
+  const log = [...fleet.nodes.values()].flatMap((node) => node.log.map(({ message }) => message));
+  expect(log.join('\n')).toContain('the token of up=carl was revoked');
 });

@@ -79,9 +79,9 @@ export class Revocations {
 }
 
 /**
- * Follows the bucket over a connection that is open, as soon as there are both. Needs `kv: [MUSTER_REVOKED]`, and with
- * `replicas` timers as well.
- * @param replicas makes the bucket where there is none, with so many copies
+ * Follows the bucket over a connection. Needs `kv: [MUSTER_REVOKED]`, and with `replicas` timers as well.
+ * @param replicas makes the bucket with so many copies as soon as there is a broker
+ * @throws PluginError without `replicas`, where there is no such bucket or no broker
  */
 export async function followRevocations(
   host: Host,
@@ -92,6 +92,8 @@ export async function followRevocations(
   const bucket = host.kv.bucket(connection, revocationBucket);
   const follow = () => bucket.watch({ id: `${watchId}:${Date.now()}`, key: '>' }, (changes) => revocations.take(changes));
   if (replicas === undefined) {
+    // A watch would wait for the bucket in the background.
+    await bucket.get(revocationKey({ kind: 'jti', value: 'none' }));
     await follow();
     return revocations;
   }
