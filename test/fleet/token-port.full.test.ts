@@ -84,6 +84,12 @@ describe('a broker with a port for tokens', () => {
     await until('both nodes answer', async () => (await anna.fleet.ping({ timeoutMs: 500 })).answers.length === 2);
   });
 
+  test('lets in whoever has a policy in his token, which makes it long', async () => {
+    const opaPolicy = `package io.choria.aaasvc\n${'# why\n'.repeat(4_000)}`;
+    const connection = await enter(await clientToken('up=anna', {}, { opaPolicy }));
+    expect(connection.isClosed()).toBe(false);
+  });
+
   test('gives users the streams that their token says, those of the fleet', async () => {
     const operator = await fleet.connection();
     const { jetstreamManager } = await import('@nats-io/jetstream');
