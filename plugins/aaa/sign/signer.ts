@@ -22,7 +22,7 @@ const mostInWork = 256;
 const mostRunning = 8_192;
 const mostReason = 1_000;
 /** Characters of a request that are recorded though its sender is not known. */
-const mostOfStranger = 16_384;
+const mostOfStranger = 4_096;
 const mostDiscoverySeconds = 86_400;
 /** Clocks may be off by some of it on both sides. */
 const slackMs = 60_000;

@@ -89,12 +89,13 @@ function checkPlain(claim: string, value = 'choria'): void {
   if (!fitsSubject(value)) throw new RefusedError(`the ${claim} of the token is none that fits into a subject`);
 }
 
-function at({ account, domain }: Entrance, { publish, subscribe }: Permissions) {
+function at({ account, domain }: Entrance, { publish, subscribe, denied = [] }: Permissions) {
   const api = '$JS.API.';
-  const mapped = publish
-    .filter((subject) => subject.startsWith(api))
-    .map((subject) => `$JS.${domain}.API.${subject.slice(api.length)}`);
-  return { account, subscribe, publish: [...publish, ...mapped] };
+  const everywhere = (subjects: readonly string[]) => [
+    ...subjects,
+    ...subjects.filter((subject) => subject.startsWith(api)).map((subject) => `$JS.${domain}.API.${subject.slice(api.length)}`),
+  ];
+  return { account, subscribe, publish: everywhere(publish), denied: everywhere(denied) };
 }
 
 /** @throws RefusedError unless the broker's nonce was signed with the token's key */
