@@ -9,6 +9,7 @@ import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire
 import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { connect, connection } from './connect.ts';
+import { descriptionRoute } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { serveSignerAgent } from './sign/agent.ts';
@@ -93,8 +94,11 @@ class AaaServiceRun {
     const { connected } = this.#usesBrokers ? await this.#host.bus.info(connection) : { connected: true };
     // What comes over HTTP is signed while the brokers are away.
     const needsBroker = this.#settings.basicjwt_signer?.choria_service === true && (this.#settings.port ?? 0) === 0;
-    const healthy = this.#listener !== undefined || this.#signer !== undefined ? connected || !needsBroker : false;
-    const summary = healthy ? `it ${whatRuns(this.#settings)}` : 'it is not connected to a broker';
+    const isStarted = this.#listener !== undefined || this.#signer !== undefined;
+    const broker = connected || !needsBroker ? undefined : 'it is not connected to a broker';
+    const trouble = isStarted ? (broker ?? this.#signer?.trouble()) : 'it is starting';
+    const healthy = trouble === undefined;
+    const summary = trouble ?? `it ${whatRuns(this.#settings)}`;
     return {
       healthy,
       summary,
@@ -125,7 +129,11 @@ class AaaServiceRun {
     const tls = tlsFiles(settings);
     const listener = new HttpListener({
       port,
-      routes: [...(await openLogins(this.#loginParts(file, settings))), signRoute(this.#signer && ((call) => this.#sign(call)))],
+      routes: [
+        ...(await openLogins(this.#loginParts(file, settings))),
+        signRoute(this.#signer && ((call) => this.#sign(call))),
+        descriptionRoute(),
+      ],
       mostConnections: max_connections,
       onTrouble: (message) => log.warn(message),
       ...(address !== undefined && { address }),

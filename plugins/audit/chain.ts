@@ -1,12 +1,23 @@
 // The auditor `chain`: records in a file that shows when somebody changed it.
 
+import type { KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { lock } from 'proper-lockfile';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { readSigningKey } from '../wire/tokens/jwt.ts';
 import { ChainFile, type ChainSpec } from './chain-file.ts';
 import { type AuditRecord, onlySignatures } from './record.ts';
-import { AuditError, type AuditorConfig, bytesOf, durationOf, fileProblems, problemsOf, sectionOf, textOf } from './section.ts';
+import {
+  AuditError,
+  type AuditorConfig,
+  bytesOf,
+  durationOf,
+  fileProblems,
+  problemsOf,
+  type Section,
+  sectionOf,
+  textOf,
+} from './section.ts';
 
 const name = 'chain_auditor';
 const usualIntervalMs = 60_000;
@@ -30,7 +41,7 @@ export default definePlugin({
       methods: {
         // Opened before the service starts, so that a chain that can't go on is told of then.
         'auditor/check': async () => {
-          const problems = problemsOf(() => fileProblems(name, readSpec(host).file));
+          const problems = problemsOfSection(host);
           if (problems.length > 0) return { problems };
           return chain().then(
             () => ({ problems: [] }),
@@ -82,17 +93,40 @@ async function onlyOne(file: string): Promise<() => Promise<void>> {
   }
 }
 
+/** Every key is looked at, whatever is wrong with the others. */
+function problemsOfSection(host: Host): string[] {
+  const config = host.config as AuditorConfig;
+  const looks: readonly ((section: Section) => Iterable<string>)[] = [
+    (section) => fileProblems(name, textOf(section, name, 'logfile')),
+    (section) => nothing(readKey(section)),
+    (section) => nothing(bytesOf(section, name, 'max_size', 0)),
+    (section) => nothing(durationOf(section, name, 'checkpoint_interval', usualIntervalMs)),
+  ];
+  const missing = problemsOf(() => nothing(sectionOf(config, name)));
+  return missing.length > 0 ? missing : looks.flatMap((look) => problemsOf(() => look(sectionOf(config, name))));
+}
+
+/** What was read is as it should be. */
+function nothing(_read: unknown): string[] {
+  return [];
+}
+
 /** @throws AuditError, TokenError */
-function readSpec(host: Host): ChainSpec & { readonly intervalMs: number } {
-  const section = sectionOf(host.config as AuditorConfig, name);
+function readKey(section: Section): KeyObject {
   const keyFile = textOf(section, name, 'key');
   if (!existsSync(keyFile))
     throw new AuditError(`${name}.key: there is no file ${keyFile}; \`muster jwt keys ${keyFile} ${keyFile}.public\` makes one`);
   const { algorithm, key } = readSigningKey(keyFile);
   if (algorithm !== 'EdDSA') throw new AuditError(`${name}.key: ${keyFile} must hold the seed of an ed25519 key`);
+  return key;
+}
+
+/** @throws AuditError, TokenError */
+function readSpec(host: Host): ChainSpec & { readonly intervalMs: number } {
+  const section = sectionOf(host.config as AuditorConfig, name);
   return {
     file: textOf(section, name, 'logfile'),
-    key,
+    key: readKey(section),
     maxBytes: bytesOf(section, name, 'max_size', 0),
     intervalMs: durationOf(section, name, 'checkpoint_interval', usualIntervalMs),
   };

@@ -8,7 +8,7 @@ import { connectAudit } from './connect.ts';
 import { JetStream } from './jetstream-api.ts';
 import { type Found, type Query, searchFile, searchStream } from './search.ts';
 import { AuditError, rotatedFiles, type Section } from './section.ts';
-import { type Verdict, verifyChain } from './verify.ts';
+import { isPlainLog, type Verdict, verifyChain } from './verify.ts';
 
 interface Options {
   readonly key?: string;
@@ -45,6 +45,9 @@ async function verify(host: Host, given: readonly string[], { key, first, json }
   if (files.length === 0) throw new AuditError('name the file of a chain, or plugin.aaa.config whose chain_auditor has one');
   for (const file of files)
     if (!existsSync(file) && rotatedFiles(file).length === 0) throw new AuditError(`there is no file ${file}`);
+  for (const file of files)
+    if (existsSync(file) && (await isPlainLog(file)))
+      throw new AuditError(`${file} holds records without a chain, of which nobody can tell; the auditor chain writes one`);
   const verdict = await verifyChain(files, { key: key === undefined ? undefined : readKey(key), first });
   await host.terminal.write(json ? `${JSON.stringify(verdict, null, 2)}\n` : printable(verdictText(verdict, key !== undefined)));
   return { exitCode: verdict.ok ? 0 : 1 };

@@ -32,9 +32,13 @@ export interface VerifyOptions {
 class Wrong extends Error {
   readonly kind: NonNullable<Verdict['problem']>['kind'];
 
-  constructor(kind: NonNullable<Verdict['problem']>['kind'], message: string) {
+  /** Number of an entry that is not where it should be. */
+  readonly missing: number | undefined;
+
+  constructor(kind: NonNullable<Verdict['problem']>['kind'], message: string, missing?: number) {
     super(message);
     this.kind = kind;
+    this.missing = missing;
   }
 }
 
@@ -42,22 +46,44 @@ class Wrong extends Error {
 export async function verifyChain(files: readonly string[], options: VerifyOptions): Promise<Verdict> {
   const ordered = await inOrder(files);
   const state = new State(options);
-  let problem: Verdict['problem'];
-  try {
-    for (const file of ordered)
-      for await (const { line, number, isWhole } of linesOf(file)) state.take(line, isWhole, `${file}:${number}`);
-    state.end(files, ordered);
-  } catch (error) {
-    if (!(error instanceof Wrong)) throw error;
-    problem = { kind: error.kind, message: error.message };
-  }
+  const wrong = await firstWrong(ordered, files, state);
+  const problem = wrong && { kind: wrong.kind, message: wrong.message };
   return { ok: problem === undefined, ...(problem && { problem }), files: ordered, ...state.summary };
+}
+
+async function firstWrong(ordered: readonly string[], files: readonly string[], state: State): Promise<Wrong | undefined> {
+  let wrong: Wrong | undefined;
+  for (const file of ordered) {
+    for await (const { line, number, isWhole } of linesOf(file)) {
+      const where = `${file}:${number}`;
+      if (!wrong) wrong = attempt(() => state.take(line, isWhole, where));
+      // What is missing in its place may stand in another.
+      else if (readLine(line)?.seq === wrong.missing)
+        return new Wrong('moved', `entry ${wrong.missing} was moved: it stands at ${where}`);
+      if (wrong && wrong.missing === undefined) return wrong;
+    }
+  }
+  return wrong ?? attempt(() => state.end(files, ordered));
+}
+
+function attempt(look: () => void): Wrong | undefined {
+  try {
+    look();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Wrong) return error;
+    throw error;
+  }
 }
 
 class State {
   readonly #options: VerifyOptions;
   #key: string | undefined;
   #place: ChainPlace | undefined;
+  /** Of the last line. */
+  #where = '';
+  /** A line that does not follow the one before: the next one tells which of the two was altered. */
+  #suspect: { readonly seq: number; readonly where: string; readonly hash: string } | undefined;
   #isRotated = false;
   #entries = 0;
   #records = 0;
@@ -83,13 +109,17 @@ class State {
 
   take(line: string, isWhole: boolean, where: string): void {
     const entry = readLine(line);
+    if (this.#suspect) throw this.#blame(entry?.prev === this.#suspect.hash);
     const next = this.#place ? this.#place.seq + 1 : (this.#options.first ?? 1);
     if (!entry) {
       if (!isWhole)
         throw new Wrong('cut', `entry ${next} (${where}) is half a line: its end was cut off, or its process ended with it`);
       throw new Wrong('altered', `entry ${next} (${where}) is no entry of a chain: it was altered`);
     }
-    this.#follow(entry, next, where);
+    if (!this.#follows(entry, next, where)) {
+      this.#suspect = { seq: entry.seq, where, hash: hashOf(line) };
+      return;
+    }
     if (entry.checkpoint) this.#checkpoint(line, entry, where);
     if (entry.record) {
       this.#records += 1;
@@ -97,6 +127,7 @@ class State {
     }
     if (entry.note) this.#note(entry, where);
     this.#place = { seq: entry.seq, hash: hashOf(line) };
+    this.#where = where;
     this.#entries += 1;
     this.#isRotated = entry.checkpoint?.reason === 'rotate';
   }
@@ -109,6 +140,7 @@ class State {
       this.#key === undefined
         ? undefined
         : [...files, ...ordered].map((file) => readHead(file, String(this.#key))).find((found) => found);
+    if (this.#suspect) throw this.#blame(head?.hash === this.#suspect.hash);
     if (head && head.seq > place.seq)
       throw new Wrong('cut', `entries ${place.seq + 1} to ${head.seq} were cut off at the end, after entry ${place.seq}`);
     if (head && head.seq === place.seq && head.hash !== place.hash)
@@ -123,25 +155,29 @@ class State {
     if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
   }
 
-  #follow({ seq, prev }: ChainEntry, next: number, where: string): void {
+  /** Whether it holds the hash of the line before. @throws Wrong where it is another than the next one */
+  #follows({ seq, prev }: ChainEntry, next: number, where: string): boolean {
     if (this.#place === undefined && this.#options.first === undefined && seq > 1)
       throw new Wrong(
         'dropped',
         `entries 1 to ${seq - 1} are missing before ${where}; where they were put away, tell with --first ${seq}`,
       );
-    if (seq > next)
-      throw new Wrong(
-        'dropped',
-        `${seq === next + 1 ? `entry ${next} is` : `entries ${next} to ${seq - 1} are`} missing before ${where}`,
-      );
+    if (seq > next) {
+      const gap = seq === next + 1 ? `entry ${next} is` : `entries ${next} to ${seq - 1} are`;
+      throw new Wrong('dropped', `${gap} missing before ${where}`, next);
+    }
     if (seq < next)
       throw new Wrong('moved', `entry ${seq} (${where}) stands where entry ${next} should: it was moved, or is there twice`);
     const before = this.#place ?? (seq === 1 ? emptyChain : undefined);
-    if (before && prev !== before.hash)
-      throw new Wrong(
-        'altered',
-        seq === 1 ? `entry 1 (${where}) was altered` : `entry ${seq - 1}, before ${where}, was altered, or entry ${seq} was`,
-      );
+    return before === undefined || prev === before.hash;
+  }
+
+  /** @param isWhole whether what follows the suspect vouches for it */
+  #blame(isWhole: boolean): Wrong {
+    const { seq = 0, where = '' } = this.#suspect ?? {};
+    if (seq === 1) return new Wrong('altered', `entry 1 (${where}) was altered`);
+    const either = isWhole ? '' : ` or entry ${seq} (${where})`;
+    return new Wrong('altered', `entry ${seq - 1} (${this.#where})${either} was altered`);
   }
 
   #checkpoint(line: string, { seq, checkpoint }: ChainEntry, where: string): void {
@@ -181,6 +217,12 @@ class State {
     }
     this.#notes.push(`at ${at} a half-written line of ${note?.bytes} bytes was taken off, which a crash had left (${where})`);
   }
+}
+
+/** Whether it holds records, and none of a chain: nothing of it can be verified. */
+export async function isPlainLog(file: string): Promise<boolean> {
+  for await (const { line } of linesOf(file)) return !readLine(line) && /"(protocol|request_id|auditor)":/.test(line);
+  return false;
 }
 
 /** The first entry of each tells where it belongs. */

@@ -50,16 +50,28 @@ test('a chain that nobody touched is as it was written', async () => {
 
 describe('what was changed is named', () => {
   const changes: readonly (readonly [what: string, change: (all: string[]) => string[], kind: string, message: RegExp])[] = [
+    ['a record', (all) => all.map((line) => line.replace('up=user2"', 'up=user9"')), 'altered', /^entry 3 \(.*:3\) was altered$/],
     [
-      'a record',
-      (all) => all.map((line) => line.replace('up=user2"', 'up=user9"')),
+      'the last record',
+      (all) => all.map((line) => line.replace('up=user6"', 'up=user9"')),
       'altered',
-      /^entry 3, before .*:4, was altered/,
+      /^entry 8 \(.*:8\) was altered$/,
+    ],
+    [
+      'the hash in a record',
+      (all) => all.with(4, (all[4] ?? '').replace(/"prev":"\w{6}/, '"prev":"000000')),
+      'altered',
+      /^entry 4 .* or entry 5 .* was altered$/,
     ],
     ['a record that is left out', (all) => all.toSpliced(2, 1), 'dropped', /^entry 3 is missing before .*:3/],
     ['several that are left out', (all) => all.toSpliced(2, 2), 'dropped', /^entries 3 to 4 are missing/],
     ['the first one', (all) => all.slice(1), 'dropped', /^entries 1 to 1 are missing/],
-    ['two that changed places', ([a = '', b = '', c = '', ...rest]) => [a, c, b, ...rest], 'dropped', /^entry 2 is missing/],
+    [
+      'two that changed places',
+      ([a = '', b = '', c = '', ...rest]) => [a, c, b, ...rest],
+      'moved',
+      /^entry 2 was moved: it stands at .*:3$/,
+    ],
     [
       'one that is there twice',
       ([a = '', b = '', ...rest]) => [a, b, b, ...rest],

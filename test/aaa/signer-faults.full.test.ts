@@ -16,7 +16,7 @@ import { temporaryFolder, until } from '../support/folders.ts';
 import { Dice } from '../support/fuzz-dice.ts';
 import { mutate } from '../support/fuzz-mutate.ts';
 import { SignerProcess } from '../support/signer-process.ts';
-import { secureOf, type User } from '../support/signer-service.ts';
+import { secureOf, send, type User } from '../support/signer-service.ts';
 
 const { path: folder, remove } = temporaryFolder();
 let authority: Authority;
@@ -142,6 +142,10 @@ test.skipIf(!canMount)(
     const faulty = { error: 'Request denied', fault: 'SIGNER_AUDIT' };
     expect(await signer.service.sign(anna)).toMatchObject({ status: 200, body: faulty });
     expect(signer.log).toContain('no auditor (logfile) could record the decision, so that nothing is signed');
+    expect(await send(signer.service.monitorPort, '/readyz', '', {}, 'GET')).toMatchObject({
+      status: 503,
+      body: { ready: false },
+    });
     rmSync(filler);
     signed.push(idOf(secureOf(await signer.service.sign(anna)).message));
     expect(idsIn(signer.seenBy('/mnt/audit.log'))).toEqual(signed);

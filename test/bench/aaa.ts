@@ -13,11 +13,13 @@ import { hash } from '@node-rs/argon2';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { GroupLog } from '../../plugins/audit/group-log.ts';
 import { issueFiles } from '../../plugins/overlay/ca.ts';
+import { emptyFilter } from '../../plugins/wire/filter.ts';
 import { makeClientToken } from '../../plugins/wire/tokens/client.ts';
 import { keyFromSeed, publicHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, until } from '../support/folders.ts';
 import { goProgram } from '../support/provisioning.ts';
+import { policyRows } from './aaa-policy.ts';
 import { median, quantile, type Row, report } from './report.ts';
 import type { Load, LoadResult } from './sign-load.ts';
 
@@ -45,6 +47,20 @@ allow if {
 }
 `;
 
+/** What the signer hands to a policy for a request of the load. */
+const policyInput = {
+  agent: 'webstack',
+  action: 'rollout',
+  data: { tier: 'edge', count: 3 },
+  sender: 'bench.test',
+  collective: 'mcollective',
+  ttl: 60,
+  time: '2026-01-01T00:00:00Z',
+  site: 'bench',
+  claims: { callerid: 'up=bench', ou: 'choria' },
+};
+const policyFilter = { ...emptyFilter, fact: [{ fact: 'country', operator: '==', value: 'mt' }] };
+
 interface Variant {
   readonly name: string;
   readonly authorizer: 'actionlist' | 'opa';
@@ -67,7 +83,12 @@ export async function run(): Promise<void> {
   try {
     for (const variant of variants) services.push(await Service.start(fleet, folder, variant, opa));
     const rates = await measureSigners(services, load, fleet);
-    const rows = [...signerRows(rates), ...(await loginRows(services, load)), ...(await auditRows(folder))];
+    const rows = [
+      ...signerRows(rates),
+      ...(await policyRows(opa, policy, policyInput, policyFilter)),
+      ...(await loginRows(services, load)),
+      ...(await auditRows(folder)),
+    ];
     report('aaa', `${clients} clients in a process of their own, two cores, Node ${process.version}`, rows);
   } finally {
     load.stop();

@@ -44,7 +44,9 @@ export async function askFirst(urls: readonly URL[], ask: Ask, tls: Tls): Promis
       problems.push(`${url.origin}: ${error.message}`);
     }
   }
-  throw new LoginError('LOGIN_UNREACHABLE', `no login service can be reached: ${printable(problems.join('; '))}`);
+  const why = printable(problems.join('; '));
+  const hint = /certificate/.test(why) ? '; plugin.muster.login.ca names the authorities that it is verified with' : '';
+  throw new LoginError('LOGIN_UNREACHABLE', `no login service can be reached: ${why}${hint}`);
 }
 
 async function askOne(url: URL, { method, body, signal }: Ask, tls: Tls): Promise<HttpAnswer> {

@@ -8,6 +8,8 @@ import type { SecretInputs } from './secret-inputs.ts';
 
 const recordMs = 5_000;
 const repeatMs = 10_000;
+/** So long others get the requests after a failure. */
+const failingMs = 10_000;
 
 export interface Decision {
   /** As the request names him, or as his token does once that is known. */
@@ -31,8 +33,15 @@ export class Audit {
   /** When it was last told that an auditor fails. */
   readonly #told = new Map<string, number>();
 
+  #failedAt = Number.NEGATIVE_INFINITY;
+
   constructor(parts: AuditParts) {
     this.#parts = parts;
+  }
+
+  /** Whether nobody could record what was decided just now; it is to be tried again after a while, so this passes. */
+  get isFailing(): boolean {
+    return performance.now() - this.#failedAt < failingMs;
   }
 
   /** Resolves when it is recorded. @throws Refusal `SIGNER_AUDIT` if nobody could */
@@ -48,11 +57,12 @@ export class Audit {
       request: secrets.masked(inner, text),
     };
     const outcomes = await Promise.all(auditors.map((auditor) => this.#write(auditor, record)));
-    if (!outcomes.includes(true))
-      throw new Refusal(
-        'SIGNER_AUDIT',
-        `no auditor (${auditors.join(', ')}) could record the decision, so that nothing is signed`,
-      );
+    if (outcomes.includes(true)) {
+      this.#failedAt = Number.NEGATIVE_INFINITY;
+      return;
+    }
+    this.#failedAt = performance.now();
+    throw new Refusal('SIGNER_AUDIT', `no auditor (${auditors.join(', ')}) could record the decision, so that nothing is signed`);
   }
 
   async #write(auditor: string, record: object): Promise<boolean> {

@@ -16,6 +16,8 @@ const usualMaxTtlMs = 10 * 60_000;
 export interface OpenSigner {
   readonly signer: Signer;
   problems(): Promise<string[]>;
+  /** Why it signs nothing now; undefined if it does. */
+  trouble(): string | undefined;
   /** Takes up keys that were replaced. */
   renew(): void;
   tellNumbers(): Promise<void>;
@@ -40,13 +42,14 @@ export async function openSigner({ host, settings, libdirs, revocations }: Parts
   const { signing_seed: seed, signing_token: token } = section ?? {};
   const delegator = seed === undefined || token === undefined ? undefined : { seed, token };
   const countersigner = new Countersigner(host, { certificate: delegator === undefined, delegator });
+  const audit = new Audit({ host, auditors, site, secrets, numbers });
   const signer = new Signer({
     host,
     tokens,
     revocations,
     replays: new Replays(),
     countersigner,
-    audit: new Audit({ host, auditors, site, secrets, numbers }),
+    audit,
     numbers,
     authorizer,
     site,
@@ -57,6 +60,7 @@ export async function openSigner({ host, settings, libdirs, revocations }: Parts
   return {
     signer,
     problems: () => countersigner.problems(),
+    trouble: () => (audit.isFailing ? 'no auditor can record what is decided' : undefined),
     renew: () => {
       try {
         tokens.renewKeys();

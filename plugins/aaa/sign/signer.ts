@@ -23,6 +23,8 @@ const mostRunning = 8_192;
 const mostReason = 1_000;
 /** Characters of a request that are recorded though its sender is not known. */
 const mostOfStranger = 4_096;
+/** Of a caller in the log, who may call himself anything. */
+const mostName = 100;
 const mostDiscoverySeconds = 86_400;
 /** Clocks may be off by some of it on both sides. */
 const slackMs = 60_000;
@@ -114,7 +116,7 @@ export class Signer {
     const refusal =
       error instanceof Refusal ? error : new Refusal('SIGNER_KEY', `it failed: ${(error as Error).message}`, { cause: error });
     if (refusal.code === 'SIGNER_TOKEN' || refusal.code === 'SIGNER_LIFETIME') numbers.invalidTokens += 1;
-    const line = `refused ${what} of ${caller.slice(0, 200)}: ${refusal.message}`;
+    const line = `refused ${what} of ${caller.slice(0, mostName)}: ${refusal.message}`;
     host.log[isOurs(refusal.code) || refusal.code === 'SIGNER_AUTHORIZER' ? 'error' : 'warn'](line, { code: refusal.code });
     return { refusal, ...(refusal.told !== undefined && { reason: refusal.told.slice(0, mostReason) }) };
   }
