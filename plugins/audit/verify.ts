@@ -3,6 +3,7 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readHead } from './chain-file.ts';
 import { type ChainEntry, type ChainPlace, emptyChain, hashOf, isSigned, readLine } from './chain-format.ts';
 import { rotatedFiles } from './section.ts';
@@ -28,6 +29,9 @@ export interface VerifyOptions {
   /** Number of the first entry, where those before were put away. */
   readonly first?: number | undefined;
 }
+
+/** How often, and after how long, it is looked whether the end was signed meanwhile. */
+const [headTries, headMs] = [20, 50];
 
 class Wrong extends Error {
   readonly kind: NonNullable<Verdict['problem']>['kind'];
@@ -63,7 +67,9 @@ async function firstWrong(ordered: readonly string[], files: readonly string[], 
       if (wrong && wrong.missing === undefined) return wrong;
     }
   }
-  return wrong ?? attempt(() => state.end(files, ordered));
+  if (wrong) return wrong;
+  const head = await state.head(files, ordered);
+  return attempt(() => state.end(files, ordered, head));
 }
 
 function attempt(look: () => void): Wrong | undefined {
@@ -133,18 +139,19 @@ class State {
   }
 
   /** What a running service has written since counts as well. */
-  end(files: readonly string[], ordered: readonly string[]): void {
+  end(files: readonly string[], ordered: readonly string[], head: ChainPlace | undefined): void {
     const place = this.#place;
     if (!place) throw new Wrong('dropped', `there is no entry in ${ordered.join(', ') || files.join(', ')}`);
-    const head =
-      this.#key === undefined
-        ? undefined
-        : [...files, ...ordered].map((file) => readHead(file, String(this.#key))).find((found) => found);
     if (this.#suspect) throw this.#blame(head?.hash === this.#suspect.hash);
     if (head && head.seq > place.seq)
       throw new Wrong('cut', `entries ${place.seq + 1} to ${head.seq} were cut off at the end, after entry ${place.seq}`);
     if (head && head.seq === place.seq && head.hash !== place.hash)
       throw new Wrong('altered', `entry ${place.seq}, the last one, was altered`);
+    if (head && head.seq < place.seq)
+      throw new Wrong(
+        'altered',
+        `entries ${head.seq + 1} to ${place.seq} came after the end that is signed: somebody added them, or a crash left them, which the next start of the service tells`,
+      );
     // A file that was put aside goes on in the next one, which need not be at hand.
     const isPutAside = this.#isRotated && files.every((file) => existsSync(file));
     if (!head && !isPutAside)
@@ -153,6 +160,18 @@ class State {
         `the chain ends at entry ${place.seq}, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
       );
     if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
+  }
+
+  /** What tells of the end. A service that runs writes it a moment after the lines. */
+  async head(files: readonly string[], ordered: readonly string[]): Promise<ChainPlace | undefined> {
+    const seq = this.#place?.seq ?? 0;
+    const read = () => [...files, ...ordered].map((file) => readHead(file, this.#key ?? '')).find((found) => found);
+    let head = read();
+    for (let tried = 0; head && head.seq < seq && tried < headTries; tried += 1) {
+      await sleep(headMs);
+      head = read();
+    }
+    return head;
   }
 
   /** Whether it holds the hash of the line before. @throws Wrong where it is another than the next one */

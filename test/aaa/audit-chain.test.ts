@@ -111,6 +111,17 @@ describe('what was changed is named', () => {
     expect((await verify()).problem).toMatchObject({ kind: 'cut' });
   });
 
+  test('a record that somebody added at the end', async () => {
+    await filled();
+    const prev = createHash('sha256')
+      .update(lines().at(-1) ?? '')
+      .digest('hex');
+    appendFileSync(file, `${JSON.stringify({ seq: 10, prev, record: record(7) })}\n`);
+    const { ok, problem } = await verify();
+    expect(ok).toBe(false);
+    expect(problem?.message).toMatch(/^entries 10 to 10 came after the end that is signed/);
+  });
+
   test('an end that was cut off up to a stop, together with what tells of it', async () => {
     await filled();
     const whole = lines();
