@@ -10,7 +10,7 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Answer, Route } from './route.ts';
 
 const mostBodyBytes = 2 * 1024 * 1024;
-/** Of all calls that are being read. */
+/** Of all calls, from their first byte to their answer. */
 const mostBytesAtOnce = 256 * 1024 * 1024;
 const mostHeaderBytes = 16 * 1024;
 /** Whoever is slower than this is cut off: with the handshake, with the headers, with the whole call. */
@@ -166,10 +166,11 @@ export class HttpListener {
   async #answer(request: IncomingMessage, response: ServerResponse, connection: Connection | undefined): Promise<void> {
     const gone = new AbortController();
     response.once('close', () => gone.abort(new Error('the client went away')));
+    const held = { bytes: 0 };
     try {
       const route = findRoute(this.#spec.routes, request);
       checkTypes(route, request);
-      const body = route.method === 'GET' ? undefined : await this.#read(request);
+      const body = route.method === 'GET' ? undefined : await this.#read(request, held);
       if (connection) connection.busy = true;
       if (route.accepts && !route.accepts(body)) throw new Refusal(400, 'the body does not fit what this call takes');
       const signal = AbortSignal.any([gone.signal, this.#ending.signal]);
@@ -178,6 +179,7 @@ export class HttpListener {
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {
+      this.#bytes -= held.bytes;
       if (connection) connection.busy = false;
     }
   }
@@ -197,22 +199,17 @@ export class HttpListener {
     if (!request.complete) request.resume().socket.destroySoon();
   }
 
-  async #read(request: IncomingMessage): Promise<unknown> {
+  async #read(request: IncomingMessage, held: { bytes: number }): Promise<unknown> {
     if (Number(request.headers['content-length']) > mostBodyBytes) throw tooLarge();
     const chunks: Buffer[] = [];
-    let length = 0;
-    try {
-      for await (const chunk of request as AsyncIterable<Buffer>) {
-        length += chunk.length;
-        this.#bytes += chunk.length;
-        if (length > mostBodyBytes) throw tooLarge();
-        if (this.#bytes > mostBytesAtOnce) throw new Refusal(503, 'too much is being read at once; try again');
-        chunks.push(chunk);
-      }
-    } finally {
-      this.#bytes -= length;
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      held.bytes += chunk.length;
+      this.#bytes += chunk.length;
+      if (held.bytes > mostBodyBytes) throw tooLarge();
+      if (this.#bytes > mostBytesAtOnce) throw new Refusal(503, 'too much is being worked on at once; try again');
+      chunks.push(chunk);
     }
-    if (length === 0) throw new Refusal(422, 'a body is required', { code: 602 });
+    if (held.bytes === 0) throw new Refusal(422, 'a body is required', { code: 602 });
     return parseJson(Buffer.concat(chunks).toString('utf8'));
   }
 }

@@ -1,6 +1,7 @@
 // The AAA service: logins and signatures over HTTP, signatures as a service agent of the fleet, and what goes with them. Each
 // part is there only if the configuration names it.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, AaaSettingsError, aaaConfigKey, listOf, networksOf, readAaaSettings } from '../wire/aaa/settings.ts';
 import type { BrokerConfig } from '../wire/brokers.ts';
@@ -17,6 +18,8 @@ import { signRoute } from './sign/route.ts';
 
 const mostConnections = 8_192;
 const renewMs = 1_000;
+const revocationsMs = 2_000;
+const pollMs = 20;
 
 interface Config extends BrokerConfig, SecurityChoice {
   readonly 'plugin.aaa.config'?: string;
@@ -46,6 +49,9 @@ class AaaServiceRun {
   #signer: OpenSigner | undefined;
   #revocations = new Revocations();
   #usesBrokers = false;
+  #isFollowing = false;
+  /** Calls wait for it. */
+  #known: Promise<void> | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -61,8 +67,10 @@ class AaaServiceRun {
     this.#settings = settings;
     this.#usesBrokers = usesBrokers(settings, this.#config);
     const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
-    if (this.#usesBrokers && settings.basicjwt_signer?.revocations !== false)
+    this.#isFollowing = this.#usesBrokers && settings.basicjwt_signer?.revocations !== false;
+    if (this.#isFollowing)
       this.#revocations = await followRevocations(host, connection, { replicas: this.#config['plugin.muster.aaa.replicas'] });
+    this.#known = this.#revocationsKnown();
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
     const problems = [
       ...(await findProblems(host, file, settings)),
@@ -110,7 +118,7 @@ class AaaServiceRun {
 
   #loginParts(file: string, settings: AaaService): Parameters<typeof openLogins>[0] {
     const brokers = this.#usesBrokers ? connection : undefined;
-    return { host: this.#host, file, settings, revocations: this.#revocations, connection: brokers };
+    return { host: this.#host, file, settings, revocations: this.#revocations, known: this.#known, connection: brokers };
   }
 
   async #listen(file: string, settings: AaaService): Promise<void> {
@@ -148,6 +156,12 @@ class AaaServiceRun {
     });
   }
 
+  /** What was revoked while it did not run counts from the first call on, unless the brokers are away. */
+  async #revocationsKnown(): Promise<void> {
+    const until = performance.now() + revocationsMs;
+    while (this.#isFollowing && !this.#revocations.current && performance.now() < until) await sleep(pollMs);
+  }
+
   async #showNumbers({ monitor_port: port = 0, monitor_listen: address = '0.0.0.0' }: AaaService): Promise<void> {
     await this.#host.metrics.onCollect(() => this.#signer?.tellNumbers());
     if (port === 0) return;
@@ -157,6 +171,7 @@ class AaaServiceRun {
 
   async #sign(call: Parameters<OpenSigner['signer']['sign']>[0]): ReturnType<OpenSigner['signer']['sign']> {
     if (!this.#signer) throw new Error('there is no signer');
+    if (!this.#revocations.current) await this.#known;
     return this.#signer.signer.sign(call);
   }
 

@@ -12,6 +12,8 @@ export interface LoginParts {
   readonly file: string;
   readonly settings: AaaService;
   readonly revocations: Revocations;
+  /** Settles when they are known, or could not be in time. */
+  readonly known: Promise<void> | undefined;
   /** Name of the connection to the brokers, where there is one. */
   readonly connection: string | undefined;
 }
@@ -25,7 +27,7 @@ export async function problemsOfLogins(parts: LoginParts): Promise<readonly stri
   return listOf(parts.settings.authenticator).length === 0 ? [] : loginProblems(partsOf(parts));
 }
 
-function partsOf({ host, file, settings, revocations, connection }: LoginParts): AllParts {
+function partsOf({ host, file, settings, revocations, known, connection }: LoginParts): AllParts {
   return {
     host,
     file,
@@ -34,7 +36,8 @@ function partsOf({ host, file, settings, revocations, connection }: LoginParts):
     maxSession: settings.max_session,
     connection,
     replicas: host.config['plugin.muster.aaa.replicas'] as number,
-    revoked: (claims) => {
+    revoked: async (claims) => {
+      await known;
       const reason = revocations.revoked(claims);
       return reason === undefined ? undefined : `the token is revoked${reason === '' ? '' : `: ${reason}`}`;
     },

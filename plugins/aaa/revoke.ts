@@ -52,7 +52,7 @@ export default definePlugin({
   }),
 });
 
-type Meant = Pick<Revocation, 'kind' | 'value'> & { readonly exp?: number };
+type Meant = Pick<Revocation, 'kind' | 'value'>;
 
 async function openBucket(host: Host): Promise<Bucket> {
   const { spec } = await ownConnection(host, 'client', 'aaa');
@@ -77,17 +77,17 @@ async function whatIsMeant(what: string | undefined, { user, key, id }: Params['
   }
   if (id !== undefined) return { kind: 'jti', value: id };
   const text = what !== undefined && existsSync(what) ? readFileSync(what, 'utf8') : String(what);
-  const { jti, public_key, exp } = await readClientToken(text);
-  const end = exp === undefined ? {} : { exp };
-  return jti === undefined ? { kind: 'public_key', value: public_key, ...end } : { kind: 'jti', value: jti, ...end };
+  // Whoever has it may have had it refreshed, and the tokens that came of it have other ids. Each login has a key of its own.
+  const { public_key } = await readClientToken(text);
+  return { kind: 'public_key', value: public_key };
 }
 
-async function revoke(host: Host, bucket: Bucket, { kind, value, exp }: Meant, { reason, validity, json }: Params['options']) {
+async function revoke(host: Host, bucket: Bucket, { kind, value }: Meant, { reason, validity, json }: Params['options']) {
   const now = Math.floor(Date.now() / 1000);
   const ms = validity === undefined ? undefined : parseDuration(validity);
   if (validity !== undefined && ms === undefined)
     throw new RevokeError(`--validity: '${validity}' is no duration such as 12h or 30d`);
-  const until = exp ?? (ms === undefined ? undefined : now + Math.ceil(ms / 1000));
+  const until = ms === undefined ? undefined : now + Math.ceil(ms / 1000);
   const revocation: Revocation = {
     kind,
     value,

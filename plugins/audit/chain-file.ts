@@ -1,8 +1,9 @@
 // A chain in a file: it goes on where the one before it ended, says what it found there, and signs where it is now and then.
 
 import type { KeyObject } from 'node:crypto';
-import { existsSync, readFileSync, writeSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, writeSync } from 'node:fs';
 import { type FileHandle, open, truncate } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { validate as isHead } from '#schemas/muster/audit/v1/chain_head';
 import { publicHex, signHex, verifiesHex } from '../wire/tokens/ed25519.ts';
 import { type ChainBody, type ChainPlace, emptyChain, hashOf, headText, nextLine, readLine } from './chain-format.ts';
@@ -15,6 +16,8 @@ export interface ChainSpec {
   readonly maxBytes: number;
   readonly sync?: NonNullable<GroupLogSpec<ChainBody>['sync']>;
 }
+
+type Found = Pick<NonNullable<ChainBody['note']>, 'what' | 'until'>;
 
 const tailBytes = 64 * 1024;
 
@@ -55,10 +58,10 @@ export class ChainFile {
     const head = readHead(spec.file, publicHex(spec.key));
     const chain = new ChainFile(spec, place);
     const time = Math.floor(Date.now() / 1000);
-    const isCut = head !== undefined && head.seq > place.seq;
+    const found = await differenceFrom(head, place, spec.file);
     await chain.#log.append([
       ...(tornBytes > 0 ? [{ note: { time, what: 'torn' as const, bytes: tornBytes } }] : []),
-      ...(isCut ? [{ note: { time, what: 'cut' as const, until: head.seq } }] : []),
+      ...(found ? [{ note: { time, ...found } }] : []),
       chain.#checkpoint('start'),
     ]);
     return chain;
@@ -121,6 +124,27 @@ export function readHead(file: string, publicKey: string): ChainPlace | undefine
   } catch {
     return undefined;
   }
+}
+
+/**
+ * What is not as it was when the last line was written. The checkpoint that comes next vouches for all before it, so that
+ * what was changed meanwhile has to be said now.
+ */
+async function differenceFrom(head: ChainPlace | undefined, place: ChainPlace, file: string): Promise<Found | undefined> {
+  if (!head) return place.seq === 0 ? undefined : { what: 'headless', until: place.seq };
+  if (head.seq > place.seq) return { what: 'cut', until: head.seq };
+  const hash = head.seq === place.seq ? place.hash : await hashAt(file, head.seq);
+  if (hash !== head.hash) return { what: 'altered', until: head.seq };
+  return head.seq === place.seq ? undefined : { what: 'beyond', until: head.seq };
+}
+
+/** Of the line with this number; undefined if it is not there. */
+async function hashAt(file: string, seq: number): Promise<string | undefined> {
+  const files = [...rotatedFiles(file).map(({ path }) => path), file].reverse().filter((path) => existsSync(path));
+  for (const path of files)
+    for await (const line of createInterface({ input: createReadStream(path) }))
+      if (readLine(line)?.seq === seq) return hashOf(line);
+  return undefined;
 }
 
 /** Takes off a line that was half written. @returns where the chain is */

@@ -108,7 +108,9 @@ function lineOf({ time, decision, caller, agent, action, sender, nodes, id }: Fo
   const when = new Date(time * 1000).toISOString().replace('.000Z', 'Z');
   const asked = `${agent}${action === '' ? '' : `#${action}`}`;
   const whom = nodes.length === 0 ? '' : ` for ${nodes.slice(0, 5).join(', ')}${nodes.length > 5 ? ' …' : ''}`;
-  return `${when}  ${decision.padEnd(5)}  ${caller}  ${asked}${whom}  from ${sender}  (${id})\n`;
+  // Names come from requests, also from those that were refused; each record is one line.
+  const who = `${caller}  ${asked}${whom}  from ${sender}  (${id})`.replaceAll(/\s*[\r\n\u2028\u2029]\s*/g, ' ');
+  return `${when}  ${decision.padEnd(5)}  ${who}\n`;
 }
 
 /** @throws AuditError */

@@ -3,6 +3,7 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readHead } from './chain-file.ts';
 import { type ChainEntry, type ChainPlace, emptyChain, hashOf, isSigned, readLine } from './chain-format.ts';
 import { rotatedFiles } from './section.ts';
@@ -28,6 +29,9 @@ export interface VerifyOptions {
   /** Number of the first entry, where those before were put away. */
   readonly first?: number | undefined;
 }
+
+/** How often, and after how long, it is looked whether the end was signed meanwhile. */
+const [headTries, headMs] = [20, 50];
 
 class Wrong extends Error {
   readonly kind: NonNullable<Verdict['problem']>['kind'];
@@ -63,7 +67,9 @@ async function firstWrong(ordered: readonly string[], files: readonly string[], 
       if (wrong && wrong.missing === undefined) return wrong;
     }
   }
-  return wrong ?? attempt(() => state.end(files, ordered));
+  if (wrong) return wrong;
+  const head = await state.head(files, ordered);
+  return attempt(() => state.end(files, ordered, head));
 }
 
 function attempt(look: () => void): Wrong | undefined {
@@ -84,7 +90,7 @@ class State {
   #where = '';
   /** A line that does not follow the one before: the next one tells which of the two was altered. */
   #suspect: { readonly seq: number; readonly where: string; readonly hash: string } | undefined;
-  #ended = false;
+  #isRotated = false;
   #entries = 0;
   #records = 0;
   #checkpoints = 0;
@@ -129,28 +135,43 @@ class State {
     this.#place = { seq: entry.seq, hash: hashOf(line) };
     this.#where = where;
     this.#entries += 1;
-    this.#ended = entry.checkpoint?.reason === 'stop' || entry.checkpoint?.reason === 'rotate';
+    this.#isRotated = entry.checkpoint?.reason === 'rotate';
   }
 
   /** What a running service has written since counts as well. */
-  end(files: readonly string[], ordered: readonly string[]): void {
+  end(files: readonly string[], ordered: readonly string[], head: ChainPlace | undefined): void {
     const place = this.#place;
     if (!place) throw new Wrong('dropped', `there is no entry in ${ordered.join(', ') || files.join(', ')}`);
-    const head =
-      this.#key === undefined
-        ? undefined
-        : [...files, ...ordered].map((file) => readHead(file, String(this.#key))).find((found) => found);
     if (this.#suspect) throw this.#blame(head?.hash === this.#suspect.hash);
     if (head && head.seq > place.seq)
       throw new Wrong('cut', `entries ${place.seq + 1} to ${head.seq} were cut off at the end, after entry ${place.seq}`);
     if (head && head.seq === place.seq && head.hash !== place.hash)
       throw new Wrong('altered', `entry ${place.seq}, the last one, was altered`);
-    if (!head && !this.#ended)
+    if (head && head.seq < place.seq)
+      throw new Wrong(
+        'altered',
+        `entries ${head.seq + 1} to ${place.seq} came after the end that is signed: somebody added them, or a crash left them, which the next start of the service tells`,
+      );
+    // A file that was put aside goes on in the next one, which need not be at hand.
+    const isPutAside = this.#isRotated && files.every((file) => existsSync(file));
+    if (!head && !isPutAside)
       throw new Wrong(
         'cut',
-        `the chain ends at entry ${place.seq} without the checkpoint of a stop, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
+        `the chain ends at entry ${place.seq}, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
       );
     if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
+  }
+
+  /** What tells of the end. A service that runs writes it a moment after the lines. */
+  async head(files: readonly string[], ordered: readonly string[]): Promise<ChainPlace | undefined> {
+    const seq = this.#place?.seq ?? 0;
+    const read = () => [...files, ...ordered].map((file) => readHead(file, this.#key ?? '')).find((found) => found);
+    let head = read();
+    for (let tried = 0; head && head.seq < seq && tried < headTries; tried += 1) {
+      await sleep(headMs);
+      head = read();
+    }
+    return head;
   }
 
   /** Whether it holds the hash of the line before. @throws Wrong where it is another than the next one */
@@ -197,6 +218,22 @@ class State {
         'cut',
         `entries ${seq} to ${note.until} had been written and were cut off; the service found that at its start at ${at} (${where})`,
       );
+    if (note?.what === 'altered')
+      throw new Wrong(
+        'altered',
+        `entry ${note.until} or one before it was altered while the service did not run; it found that at its start at ${at} (${where})`,
+      );
+    if (note?.what === 'headless')
+      throw new Wrong(
+        'cut',
+        `no file .head told of the end of the chain when the service started at ${at} (${where}): entries up to ${note.until} may have been altered, and some after it cut off`,
+      );
+    if (note?.what === 'beyond') {
+      this.#notes.push(
+        `at ${at} there were entries after the signed end ${note.until}, which a crash had left, or somebody had added (${where})`,
+      );
+      return;
+    }
     this.#notes.push(`at ${at} a half-written line of ${note?.bytes} bytes was taken off, which a crash had left (${where})`);
   }
 }

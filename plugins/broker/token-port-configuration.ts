@@ -28,6 +28,9 @@ export interface TokenPortPlan {
 /** Until a connection is admitted; thousands may come at once. */
 const admissionSeconds = 10;
 
+/** A token is in the first line that a client sends, twice, and one with a policy is long. */
+const mostOfLine = 131_072;
+
 export function tokenPortConfiguration(plan: TokenPortPlan): string {
   const { tls, fleet, callout } = plan;
   const files = `cert_file: ${quote(tls.cert)}, key_file: ${quote(tls.key)}`;
@@ -38,6 +41,7 @@ export function tokenPortConfiguration(plan: TokenPortPlan): string {
     `port: ${plan.port}`,
     `http: ${quote(`127.0.0.1:${plan.monitorPort}`)}`,
     `max_connections: ${plan.maxConnections}`,
+    `max_control_line: ${mostOfLine}`,
     `write_deadline: ${quote(`${plan.writeDeadlineMs}ms`)}`,
     `tls { ${files}, verify: false, timeout: ${tls.timeoutMs / 1000} }`,
     'accounts {',

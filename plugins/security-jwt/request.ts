@@ -20,7 +20,7 @@ export interface OpenParts {
   /** An agent whose requests need no signature: what they hold proves itself. */
   readonly unsigned: string | undefined;
   /** Undefined where revoked tokens are not looked up. */
-  readonly revoked: RevokedTokens | undefined;
+  readonly revoked: Pick<RevokedTokens, 'check'> | undefined;
 }
 
 /** @throws WireError saying what does not hold */
@@ -29,8 +29,10 @@ export async function openRequest(payload: Uint8Array, { trust, unsigned, revoke
   const secure = readSecureRequest(data);
   const request = readRequest(secure.request.toString('utf8'));
   const isUnsigned = secure.signature.toString('latin1') === insecure && request.agent === unsigned;
-  const claims = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
+  const vouched = isUnsigned ? undefined : await checkSigned(secure, request.caller, trust(), now);
+  const claims = vouched?.caller;
   if (claims) await revoked?.check(claims);
+  if (vouched?.signer) await revoked?.check(vouched.signer);
   return {
     request: {
       version: 2,
@@ -45,13 +47,13 @@ export async function openRequest(payload: Uint8Array, { trust, unsigned, revoke
   };
 }
 
-async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<ClientClaims> {
+async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<Vouched> {
   const vouched = await trust.vouch(secure.caller, secure.signer, now);
   checkSignature(secure, vouched);
   if (callerName(caller) === undefined)
     throw new WireError('WIRE_CALLER', `'${caller.slice(0, 60)}' is no caller id such as up=name`);
   checkCaller(caller, vouched);
-  return vouched.caller;
+  return vouched;
 }
 
 function checkSignature({ request, signature }: SecureRequest, { caller, signer }: Vouched): void {

@@ -1,6 +1,6 @@
 // The chain of records: what it shows of those who change it, and how it goes on after a crash.
 
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -111,6 +111,26 @@ describe('what was changed is named', () => {
     expect((await verify()).problem).toMatchObject({ kind: 'cut' });
   });
 
+  test('a record that somebody added at the end', async () => {
+    await filled();
+    const prev = createHash('sha256')
+      .update(lines().at(-1) ?? '')
+      .digest('hex');
+    appendFileSync(file, `${JSON.stringify({ seq: 10, prev, record: record(7) })}\n`);
+    const { ok, problem } = await verify();
+    expect(ok).toBe(false);
+    expect(problem?.message).toMatch(/^entries 10 to 10 came after the end that is signed/);
+  });
+
+  test('an end that was cut off up to a stop, together with what tells of it', async () => {
+    await filled();
+    const whole = lines();
+    await filled();
+    write(whole);
+    rmSync(`${file}.head`);
+    expect((await verify()).problem).toMatchObject({ kind: 'cut' });
+  });
+
   test('a file of several', async () => {
     const chain = await ChainFile.open({ file, key, maxBytes: 600 });
     for (let n = 1; n <= 9; n += 1) await chain.append([record(n)]);
@@ -156,6 +176,58 @@ describe('a chain goes on', () => {
     expect((await verify()).problem?.message).toMatch(
       /^entries 7 to 9 had been written and were cut off; the service found that/,
     );
+  });
+
+  /** As whoever has no key can write it: what no checkpoint vouches for yet has hashes that anybody can make. */
+  const rewritten = (from: number, change: (line: string) => string) => {
+    const all = lines().slice(0, from);
+    for (const line of lines().slice(from)) {
+      const prev = createHash('sha256')
+        .update(all.at(-1) ?? '')
+        .digest('hex');
+      all.push(change(line).replace(/"prev":"[0-9a-f]{64}"/, `"prev":"${prev}"`));
+    }
+    write(all);
+  };
+  const afterCrash = async () => {
+    const chain = await ChainFile.open({ file, key, maxBytes: 0 });
+    crashed.push(chain);
+    for (let n = 1; n <= 4; n += 1) await chain.append([record(n)]);
+  };
+  const restarted = async () => {
+    const next = await ChainFile.open({ file, key, maxBytes: 0 });
+    await next.append([record(9)]);
+    await next.close();
+    return verify();
+  };
+
+  test('after a crash, and tells of records that were rewritten before it started again', async () => {
+    await afterCrash();
+    rewritten(2, (line) => line.replace('up=user2"', 'up=nobody"'));
+    expect(await restarted()).toMatchObject({ ok: false, problem: { kind: 'altered' } });
+  });
+
+  test('after a crash, and tells of records that were rewritten with more behind them', async () => {
+    await afterCrash();
+    const extra = JSON.stringify({ seq: 6, prev: '0'.repeat(64), record: record(5) });
+    appendFileSync(file, `${extra}\n`);
+    rewritten(2, (line) => line.replace('up=user2"', 'up=nobody"'));
+    expect(await restarted()).toMatchObject({ ok: false, problem: { kind: 'altered' } });
+  });
+
+  test('after a crash, and notes entries after the end that was signed', async () => {
+    await afterCrash();
+    appendFileSync(file, `${JSON.stringify({ seq: 6, prev: '0'.repeat(64), record: record(5) })}\n`);
+    rewritten(5, (line) => line);
+    const verdict = await restarted();
+    expect(verdict).toMatchObject({ ok: true, notes: [expect.stringContaining('entries after the signed end 5')] });
+  });
+
+  test('where what tells of its end is gone, and says for ever that it was', async () => {
+    await afterCrash();
+    write(lines().slice(0, -2));
+    rmSync(`${file}.head`);
+    expect(await restarted()).toMatchObject({ ok: false, problem: { kind: 'cut' } });
   });
 
   test('after a write that failed, as if it had not been tried', async () => {

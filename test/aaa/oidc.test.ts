@@ -65,6 +65,20 @@ describe('a login with an ID token', () => {
     expect(both).toMatchObject({ agents: ['webstack.*', '*'], permissions: { org_admin: true } });
   });
 
+  it.each([
+    [undefined, 'oidc=ann@x.net'],
+    [true, 'oidc=ann@x.net'],
+    ['true', 'oidc=ann@x.net'],
+    [false, undefined],
+    ['false', undefined],
+    [0, undefined],
+    [null, undefined],
+  ])('takes an address for a name where the provider says %j of whether it verified it', async (email_verified, callerid) => {
+    const byEmail = await start({ name_claim: 'email' });
+    const { token } = (await send(byEmail, await provider.sign({ email: 'ann@x.net', email_verified }))).body;
+    expect(token === undefined ? undefined : decodeJwt(token).callerid).toBe(callerid);
+  });
+
   it('tells clients how to come by one', async () => {
     const { body } = await service.get('/muster/v1/login/methods');
     expect(body).toEqual({

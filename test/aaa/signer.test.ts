@@ -114,6 +114,12 @@ describe('a request of a user', () => {
     expect(Math.abs(time - Date.now() / 1000)).toBeLessThan(5);
   });
 
+  test('may have one key in several of its inputs', async () => {
+    secureOf(
+      await service.sign(anna, { data: { a: { x: 1, X: 2 }, b: { x: 1 }, x: [{ x: 1 }, { x: 2 }], data: 1, agent: 'y' } }),
+    );
+  });
+
   test('that no list allows is denied, with the reason for its user, and recorded', async () => {
     const answer = await service.sign(anna, { agent: 'shell', action: 'run' });
     expect(answer.status).toBe(200);
@@ -195,10 +201,26 @@ describe('a request is refused', () => {
     ['whose body names its action twice', { body: '{"agent":"rpcutil","action":"ping","action":"agent_inventory","data":{}}' }],
     ['whose body names it again in another case', { body: '{"agent":"rpcutil","action":"ping","Action":"purge","data":{}}' }],
     ['whose body hides its data in another case', { body: '{"agent":"rpcutil","action":"ping","DATA":{"x":1}}' }],
+    ['whose data has an input twice', { body: '{"agent":"rpcutil","action":"ping","data":{"x":1,"x":2}}' }],
+    [
+      'whose data has an input in two cases',
+      { body: '{"agent":"rpcutil","action":"ping","data":{"tier":"edge","Tier":"core"}}' },
+    ],
     ['whose body escapes a second key', { body: '{"agent":"rpcutil","action":"ping","\\u0061ction":"purge","data":{}}' }],
   ])('%s', async (_what, plan) => {
     expect(await service.sign(anna, plan)).toMatchObject(refused);
     expect(records().at(-1)).toMatchObject({ action: 'deny', callerid: 'up=anna' });
+  });
+
+  test('of somebody unknown, with so much on record that no disk is filled', async () => {
+    const size = () => readFileSync(join(service.folder, 'audit.log')).length;
+    const before = size();
+    const filter = { fact: [], cf_class: [], identity: ['n'.repeat(10_000)], compound: [] };
+    const text = service.text({ caller: `up=${'x'.repeat(100_000)}`, data: { x: 'y'.repeat(500_000) }, filter });
+    expect(await service.sign(anna, text, { signature: 'ab'.repeat(64) })).toMatchObject(refused);
+    expect(records().at(-1)).toMatchObject({ action: 'deny', request: { envelope: { agent: 'rpcutil' } } });
+    expect(size() - before).toBeLessThan(4_096);
+    expect(whyRefused()?.length).toBeLessThan(1_000);
   });
 
   test('of a protocol that nobody knows, without a record', async () => {

@@ -84,6 +84,12 @@ describe('a broker with a port for tokens', () => {
     await until('both nodes answer', async () => (await anna.fleet.ping({ timeoutMs: 500 })).answers.length === 2);
   });
 
+  test('lets in whoever has a policy in his token, which makes it long', async () => {
+    const opaPolicy = `package io.choria.aaasvc\n${'# why\n'.repeat(4_000)}`;
+    const connection = await enter(await clientToken('up=anna', {}, { opaPolicy }));
+    expect(connection.isClosed()).toBe(false);
+  });
+
   test('gives users the streams that their token says, those of the fleet', async () => {
     const operator = await fleet.connection();
     const { jetstreamManager } = await import('@nats-io/jetstream');
@@ -93,6 +99,25 @@ describe('a broker with a port for tokens', () => {
     expect(answer.json()).toMatchObject({ config: { name: 'EVENTS' } });
     const admin = await allowed.request('$JS.API.STREAM.DELETE.EVENTS', '', { timeout: 500 }).catch((error: Error) => error);
     expect(admin).toBeInstanceOf(Error);
+  });
+
+  test('lets nobody with a right to streams undo what was revoked', async () => {
+    const { Kvm } = await import('@nats-io/kv');
+    const revoked = await new Kvm(await fleet.connection()).create('MUSTER_REVOKED');
+    const others = await new Kvm(await fleet.connection()).create('OTHERS');
+    await revoked.put('jti.x', 'revoked');
+    await others.put('jti.x', 'something');
+    const erase = (by: NatsConnection, bucket: string, api = '$JS.API') =>
+      by.request(`${api}.STREAM.MSG.DELETE.KV_${bucket}`, JSON.stringify({ seq: 1 }), { timeout: 1_000 });
+    const anna = await enter(await clientToken('up=anna', { streams_user: true }));
+    const isErased = async () =>
+      (await erase(anna, 'OTHERS').catch(() => undefined))?.json<{ success?: boolean }>().success === true;
+    await until('it reaches the broker of the fleet', isErased);
+    for (const api of ['$JS.API', '$JS.broker-test.API'])
+      await expect(erase(anna, 'MUSTER_REVOKED', api)).rejects.toThrow(/permissions violation|timeout/i);
+    expect((await revoked.get('jti.x'))?.string()).toBe('revoked');
+    const root = await enter(await clientToken('up=root', { org_admin: true }), 'up=root');
+    expect((await erase(root, 'MUSTER_REVOKED')).json()).toMatchObject({ success: true });
   });
 
   test('keeps users out of the inboxes of others', async () => {

@@ -2,7 +2,7 @@
 // What comes out is built from the fields that were looked at, so that nothing else travels under the signature.
 
 import { WireError } from '../../wire/errors.ts';
-import type { Filter } from '../../wire/filter.ts';
+import { emptyFilter, type Filter } from '../../wire/filter.ts';
 import { parseJson } from '../../wire/message-parts.ts';
 import { decodePayload, type RpcRequest, readRpcRequest } from '../../wire/rpc.ts';
 import * as v1 from '../../wire/v1/messages.ts';
@@ -20,6 +20,7 @@ export type Asked = RpcRequest | undefined;
 /** How far clocks may be apart besides the life of a request, in seconds. */
 const skewSeconds = 5;
 const discovery = 'discovery';
+const mostOfName = 256;
 
 /** @throws Refusal `SIGNER_REQUEST` */
 export function readInner(text: string): InnerRequest {
@@ -85,6 +86,25 @@ export function withCaller({ version, fields }: InnerRequest, caller: string): s
   return version === 1 ? v1.requestText(known) : v2.requestText(known);
 }
 
+/** For the record of what anybody may have sent: so much that it can be told apart, and not what fills a disk. */
+export function cutDown({ version, fields }: InnerRequest): InnerRequest {
+  const { id, sender, caller, collective, agent, ttl, time, body } = fields;
+  return {
+    version,
+    fields: {
+      id: cut(id),
+      sender: cut(sender),
+      caller: cut(caller),
+      collective: cut(collective),
+      agent: cut(agent),
+      ttl,
+      time,
+      filter: emptyFilter,
+      body: `(${body.length} characters)`,
+    },
+  };
+}
+
 function knownFilter({ fact, cf_class, agent, identity, compound }: Filter): Filter {
   return {
     fact: fact.map(({ fact: name, operator, value }) => ({ fact: name, operator, value })),
@@ -96,35 +116,45 @@ function knownFilter({ fact, cf_class, agent, identity, compound }: Filter): Fil
 }
 
 /**
- * A key of the outermost object that is there twice, in whatever case: nodes in other languages take keys without regard to
- * case, and the last of several, so that they would do something else than what was authorized.
+ * A key of the body or of its data that is there twice, in whatever case: nodes in other languages take keys without regard
+ * to case, and the last of several, so that they would do something else than what was authorized.
  */
 function ambiguousKey(json: string): string | undefined {
-  const seen = new Set<string>();
-  for (const key of outermostKeys(json)) {
+  const seen = new Map<string, Set<string>>();
+  for (const { key, within } of keysOf(json)) {
     const folded = key.toLowerCase().replaceAll('\u017f', 's').replaceAll('\u212a', 'k');
-    if (seen.has(folded)) return key;
-    seen.add(folded);
+    const others = seen.get(within) ?? new Set();
+    if (others.has(folded)) return key;
+    seen.set(within, others.add(folded));
   }
   // One key alone in another case would be read by them, and not by us.
-  return ['agent', 'action', 'data', 'caller'].find((name) => seen.has(name) && !hasExact(json, name));
+  return ['agent', 'action', 'data', 'caller'].find((name) => seen.get('')?.has(name) && !hasExact(json, name));
 }
 
 function hasExact(json: string, name: string): boolean {
   return Object.hasOwn(JSON.parse(json) as object, name);
 }
 
-function* outermostKeys(json: string): Generator<string> {
+/** The keys of an object and of those directly within it, with the key that these stand under. */
+function* keysOf(json: string): Generator<{ readonly key: string; readonly within: string }> {
   // A string, or what opens, closes, and parts.
   const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/gs;
   let depth = 0;
   let last = '';
+  let outer = '';
   for (const [token] of json.matchAll(tokens)) {
     if (token === '{' || token === '[') depth += 1;
     else if (token === '}' || token === ']') depth -= 1;
-    else if (token === ':' && depth === 1) yield JSON.parse(last) as string;
+    else if (token === ':' && depth === 1) {
+      outer = JSON.parse(last) as string;
+      yield { key: outer, within: '' };
+    } else if (token === ':' && depth === 2) yield { key: JSON.parse(last) as string, within: `.${outer}` };
     else last = token;
   }
+}
+
+function cut(text: string): string {
+  return text.slice(0, mostOfName);
 }
 
 function printed(text: string): string {

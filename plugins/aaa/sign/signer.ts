@@ -12,7 +12,7 @@ import type { Countersigner } from './countersigner.ts';
 import type { SignerNumbers } from './numbers.ts';
 import { isOurs, Refusal } from './refusal.ts';
 import type { Replays } from './replays.ts';
-import { type Asked, checkTime, endOfLife, type InnerRequest, readAsked, readInner, withCaller } from './request.ts';
+import { type Asked, checkTime, cutDown, endOfLife, type InnerRequest, readAsked, readInner, withCaller } from './request.ts';
 import type { UserTokens } from './tokens.ts';
 
 const authorizeMs = 15_000;
@@ -21,6 +21,8 @@ const mostInWork = 256;
 /** With those that wait; more would wait longer than their clients. */
 const mostRunning = 8_192;
 const mostReason = 1_000;
+/** Characters of a request that are recorded though its sender is not known. */
+const mostOfStranger = 4_096;
 /** Of a caller in the log, who may call himself anything. */
 const mostName = 100;
 const mostDiscoverySeconds = 86_400;
@@ -130,6 +132,7 @@ class Attempt {
   #text: string;
   #asked: Asked;
   #free: (() => void) | undefined;
+  #isKnown = false;
   readonly #verifying: Lane;
 
   constructor(parts: SignerParts, call: SignCall, inner: InnerRequest, verifying: Lane) {
@@ -147,6 +150,11 @@ class Attempt {
   }
 
   decision(action: 'allow' | 'deny') {
+    // Whoever has no token must not be able to fill the disk that records are on.
+    if (!this.#isKnown && this.#text.length > mostOfStranger) {
+      const inner = cutDown(this.#inner);
+      return { caller: inner.fields.caller, action, inner, text: withCaller(inner, inner.fields.caller) };
+    }
     return { caller: this.caller, action, inner: this.#inner, text: this.#text };
   }
 
@@ -165,6 +173,7 @@ class Attempt {
     if (revoked !== undefined)
       throw new Refusal('SIGNER_REVOKED', `the token was revoked${revoked === '' ? '' : `: ${revoked}`}`);
     await this.#checkSignature(key);
+    this.#isKnown = true;
     const caller = callerOf(claims);
     if (!/^[a-z]+=[\w.-]/.test(caller)) throw new Refusal('SIGNER_CALLER', 'the callerid of the token is none that nodes take');
     this.caller = caller;

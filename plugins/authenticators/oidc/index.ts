@@ -168,7 +168,8 @@ function userOf({ settings, grants }: Opened, claims: Readonly<Record<string, un
   const name = claims[nameClaim];
   if (typeof name !== 'string' || name === '' || name.length > longestName || printable(name) !== name)
     return { reason: `the claim ${nameClaim} is no name` };
-  if (nameClaim === 'email' && claims.email_verified === false)
+  // Some providers write it as text.
+  if (nameClaim === 'email' && !['undefined', 'true'].includes(String(claims.email_verified)))
     return { reason: 'the provider did not verify the address (email)' };
   const told = claims[groupsClaim];
   const groups = (Array.isArray(told) ? told : [told]).filter((group): group is string => typeof group === 'string');

@@ -1,6 +1,7 @@
 // Users and nodes who show a token in place of a certificate: the token has to be good, and its holder has to have the key.
 
 import { verify } from 'node:crypto';
+import { fitsSubject } from '../../wire/subjects.ts';
 import { type TrustAnchors, verifyClientToken } from '../../wire/tokens/client.ts';
 import { publicFromHex } from '../../wire/tokens/ed25519.ts';
 import { TokenError } from '../../wire/tokens/errors.ts';
@@ -70,21 +71,31 @@ export function holderGrants(trust: HolderTrust, entrance: Entrance): Grants {
 async function ofClient(token: string, asked: Asked, trust: TrustAnchors, entrance: Entrance): Promise<Grant> {
   const claims = await verifyClientToken(token, trust);
   checkProof(asked, claims.public_key);
+  checkPlain('ou', claims.ou);
   return { name: claims.callerid, expires: endOf(claims), ...at(entrance, clientPermissions(claims)) };
 }
 
 async function ofServer(token: string, asked: Asked, trust: TrustAnchors, entrance: Entrance): Promise<Grant> {
   const claims = await verifyServerToken(token, trust);
   checkProof(asked, claims.public_key);
+  checkPlain('identity', claims.identity);
+  for (const collective of claims.collectives) checkPlain('collective', collective);
+  checkPlain('ou', claims.ou);
   return { name: claims.identity, expires: endOf(claims), ...at(entrance, serverPermissions(claims)) };
 }
 
-function at({ account, domain }: Entrance, { publish, subscribe }: Permissions) {
+/** What becomes a part of subjects must not stand for those of others. @throws RefusedError */
+function checkPlain(claim: string, value = 'choria'): void {
+  if (!fitsSubject(value)) throw new RefusedError(`the ${claim} of the token is none that fits into a subject`);
+}
+
+function at({ account, domain }: Entrance, { publish, subscribe, denied = [] }: Permissions) {
   const api = '$JS.API.';
-  const mapped = publish
-    .filter((subject) => subject.startsWith(api))
-    .map((subject) => `$JS.${domain}.API.${subject.slice(api.length)}`);
-  return { account, subscribe, publish: [...publish, ...mapped] };
+  const everywhere = (subjects: readonly string[]) => [
+    ...subjects,
+    ...subjects.filter((subject) => subject.startsWith(api)).map((subject) => `$JS.${domain}.API.${subject.slice(api.length)}`),
+  ];
+  return { account, subscribe, publish: everywhere(publish), denied: everywhere(denied) };
 }
 
 /** @throws RefusedError unless the broker's nonce was signed with the token's key */

@@ -9,7 +9,12 @@ import type { ServerClaims } from '../../wire/tokens/server.ts';
 export interface Permissions {
   readonly subscribe: readonly string[];
   readonly publish: readonly string[];
+  /** Of those, what is not granted. */
+  readonly denied?: readonly string[];
 }
+
+/** Which tokens have ended, which codes and ID tokens were used. */
+const guarded = ['MUSTER_REVOKED', 'MUSTER_TOTP', 'MUSTER_LOGIN_ONCE'];
 
 const electionBucket = 'KV_CHORIA_LEADER_ELECTION';
 
@@ -51,6 +56,12 @@ const streamsNode = [
   'CONSUMER.MSG.NEXT.*.*',
 ];
 
+/** Rights to streams in general do not reach these buckets, or whoever stole a token could have it live again. */
+function guardedFrom(named: readonly string[] = []): readonly string[] {
+  const others = guarded.filter((bucket) => !named.some((subject) => subject.startsWith(`$KV.${bucket}.`)));
+  return others.flatMap((bucket) => [`$KV.${bucket}.>`, `$JS.API.STREAM.MSG.DELETE.KV_${bucket}`]);
+}
+
 export function clientPermissions({ callerid, ou = 'choria', permissions = {}, ...claims }: ClientClaims): Permissions {
   if (permissions.org_admin) return { subscribe: ['>'], publish: ['>'] };
   const streams = permissions.streams_admin === true || permissions.streams_user === true;
@@ -73,6 +84,7 @@ export function clientPermissions({ callerid, ou = 'choria', permissions = {}, .
         ? ['*.broadcast.agent.>', '*.broadcast.service.>', '*.node.>', 'choria.federation.*.federation']
         : []),
     ],
+    denied: guardedFrom(claims.pub_subjects),
   };
 }
 
@@ -109,6 +121,7 @@ export function serverPermissions({
       ...(permissions.governor && permissions.streams ? each((collective) => [`${collective}.governor.*`]) : []),
       ...(permissions.streams ? [...streamsNode.map((subject) => `${api}.${subject}`), '$JS.ACK.>', '$JS.FC.>'] : []),
     ],
+    denied: guardedFrom(claims.pub_subjects),
   };
 }
 

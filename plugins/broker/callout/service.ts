@@ -18,6 +18,8 @@ export interface Grant {
   readonly expires: number | undefined;
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
+  /** Not to be published to, though `publish` has it. */
+  readonly denied?: readonly string[];
 }
 
 export interface Grants {
@@ -109,13 +111,21 @@ export class Callout {
 
   /** @throws RefusedError, TokenError */
   async #grant(asked: Asked): Promise<string> {
-    const { account, name, expires, publish, subscribe } = await this.#options.grants.grant(asked);
+    const { account, name, expires, publish, subscribe, denied = [] } = await this.#options.grants.grant(asked);
     return this.#sign({
       aud: account,
       sub: asked.user_nkey,
       name,
       ...(expires !== undefined && Number.isFinite(expires) && { exp: expires }),
-      nats: { pub: { allow: publish }, sub: { allow: subscribe }, subs: -1, data: -1, payload: -1, type: 'user', version },
+      nats: {
+        pub: { allow: publish, ...(denied.length > 0 && { deny: denied }) },
+        sub: { allow: subscribe },
+        subs: -1,
+        data: -1,
+        payload: -1,
+        type: 'user',
+        version,
+      },
     });
   }
 

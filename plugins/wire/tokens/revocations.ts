@@ -13,7 +13,7 @@ export const revocationBucket = 'MUSTER_REVOKED';
 const watchId = 'revocations';
 const createMs = 500;
 
-type TokenNames = Pick<ClientClaims, 'callerid' | 'public_key' | 'jti' | 'iat'>;
+type TokenNames = Pick<ClientClaims, 'callerid' | 'public_key' | 'jti' | 'iat' | 'auth_time'>;
 
 /** Where a revocation is kept. Values hold what a key of a bucket may not. */
 export function revocationKey({ kind, value }: Pick<Revocation, 'kind' | 'value'>): string {
@@ -48,12 +48,14 @@ export class Revocations {
   }
 
   /** Why a token is revoked, which may be an empty text; undefined if it is not. */
-  revoked({ callerid, public_key, jti, iat }: TokenNames, nowMs = Date.now()): string | undefined {
+  revoked({ callerid, public_key, jti, iat, auth_time: loggedIn = iat }: TokenNames, nowMs = Date.now()): string | undefined {
     if (this.#all.size === 0) return undefined;
     const byId = jti === undefined ? undefined : this.#find('jti', jti, nowMs);
     const byKey = this.#find('public_key', public_key, nowMs);
     const byCaller = this.#find('callerid', callerid, nowMs);
-    const isOld = byCaller && (byCaller.issued_until === undefined || iat === undefined || iat <= byCaller.issued_until);
+    // Whoever refreshed a token meanwhile has not logged in again.
+    const since = iat === undefined || loggedIn === undefined ? undefined : Math.min(iat, loggedIn);
+    const isOld = byCaller && (byCaller.issued_until === undefined || since === undefined || since <= byCaller.issued_until);
     const found = byId ?? byKey ?? (isOld ? byCaller : undefined);
     return found && (found.reason ?? '');
   }
