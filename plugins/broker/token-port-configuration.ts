@@ -35,6 +35,7 @@ export function tokenPortConfiguration(plan: TokenPortPlan): string {
   const { tls, fleet, callout } = plan;
   const files = `cert_file: ${quote(tls.cert)}, key_file: ${quote(tls.key)}`;
   const { user, password } = callout.login;
+  const api = `$JS.${jetstreamDomain(plan.name)}.API`;
   return [
     `server_name: ${quote(`${plan.name}-tokens`)}`,
     `host: ${quote(plan.listen)}`,
@@ -46,7 +47,7 @@ export function tokenPortConfiguration(plan: TokenPortPlan): string {
     `tls { ${files}, verify: false, timeout: ${tls.timeoutMs / 1000} }`,
     'accounts {',
     // Leaf nodes reach the streams of a broker by its domain; whoever is here need not know it.
-    `  ${fleet.account} { mappings: { "$JS.API.>": ${quote(`$JS.${jetstreamDomain(plan.name)}.API.>`)} } }`,
+    `  ${fleet.account} { mappings: { "$JS.API.>": ${quote(`${api}.>`)}, "$KV.>": ${quote(`${api}.$KV.>`)} } }`,
     `  system { users: [{ user: ${quote(user)}, password: ${quote(password)} }, { nkey: ${quote(plan.nonceUser)}, permissions: { publish: { deny: [">"] }, subscribe: { deny: [">"] } } }] }`,
     '}',
     'system_account: system',

@@ -1,7 +1,7 @@
 // Tokens that were revoked, as a node follows them over its own connection, from the first request on.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Host } from '../../core/sdk/typescript/index.ts';
+import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
 import type { ClientClaims } from '../wire/tokens/client.ts';
 import { followRevocations, type Revocations } from '../wire/tokens/revocations.ts';
@@ -11,13 +11,14 @@ const connection = 'node';
 /** The first request waits so long for what was revoked before it. */
 const firstMs = 2_000;
 const pollMs = 20;
-/** Where there is no such bucket, it is looked again after this. */
-const againMs = 30_000;
+/** Where there is no such bucket, or it can't be read, it is looked again after this. */
+const againMs = 5_000;
 
 export class RevokedTokens {
   readonly #host: Host;
   #following: Promise<Revocations | undefined> | undefined;
   #failedAt = Number.NEGATIVE_INFINITY;
+  #said = '';
 
   constructor(host: Host) {
     this.#host = host;
@@ -36,13 +37,22 @@ export class RevokedTokens {
     if (this.#following) return this.#following;
     if (performance.now() - this.#failedAt < againMs) return Promise.resolve(undefined);
     this.#following = this.#start().catch((error: Error) => {
-      // Nobody has revoked anything yet, or the node may not look.
-      this.#host.log.debug(`revoked tokens are not followed: ${error.message}`);
+      this.#tell(error);
       this.#failedAt = performance.now();
       this.#following = undefined;
       return undefined;
     });
     return this.#following;
+  }
+
+  /** Where nobody has revoked anything yet there is no bucket. */
+  #tell(error: Error): void {
+    if (error instanceof PluginError && error.code === 'NOT_FOUND') return;
+    if (this.#said !== error.message)
+      this.#host.log.warn(
+        `revoked tokens are not followed, and so are taken: ${error.message}; the token of the node needs the permission streams, or set plugin.muster.revocations = no`,
+      );
+    this.#said = error.message;
   }
 
   async #start(): Promise<Revocations> {

@@ -101,6 +101,18 @@ describe('a broker with a port for tokens', () => {
     expect(admin).toBeInstanceOf(Error);
   });
 
+  test('takes what users put into buckets, with a right to streams', async () => {
+    const { Kvm } = await import('@nats-io/kv');
+    const store = await new Kvm(await fleet.connection()).create('NOTES');
+    const anna = await enter(await clientToken('up=anna', { streams_user: true }));
+    await (await new Kvm(anna).open('NOTES')).put('greeting', 'hello');
+    expect((await store.get('greeting'))?.string()).toBe('hello');
+    const bert = await enter(await clientToken('up=bert', {}), 'up=bert');
+    bert.publish('$KV.NOTES.greeting', 'goodbye');
+    await bert.flush();
+    expect((await store.get('greeting'))?.string()).toBe('hello');
+  });
+
   test('lets nobody with a right to streams undo what was revoked', async () => {
     const { Kvm } = await import('@nats-io/kv');
     const revoked = await new Kvm(await fleet.connection()).create('MUSTER_REVOKED');

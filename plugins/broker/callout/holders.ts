@@ -49,7 +49,7 @@ function issuerKey(config: Config, name: string): string {
 export interface Entrance {
   /** Account that everybody belongs to. */
   readonly account: string;
-  /** JetStream domain of the fleet's broker: what is asked of its API goes there under another subject, which is what is checked. */
+  /** JetStream domain of the fleet's broker: what is asked of its API, or put into a bucket, goes there under another subject, which is what is checked. */
   readonly domain: string;
 }
 
@@ -90,10 +90,16 @@ function checkPlain(claim: string, value = 'choria'): void {
 }
 
 function at({ account, domain }: Entrance, { publish, subscribe, denied = [] }: Permissions) {
-  const api = '$JS.API.';
+  const [api, buckets, prefix] = ['$JS.API.', '$KV.', `$JS.${domain}.API.`];
   const everywhere = (subjects: readonly string[]) => [
     ...subjects,
-    ...subjects.filter((subject) => subject.startsWith(api)).map((subject) => `$JS.${domain}.API.${subject.slice(api.length)}`),
+    ...subjects.flatMap((subject) =>
+      subject.startsWith(api)
+        ? [`${prefix}${subject.slice(api.length)}`]
+        : subject.startsWith(buckets)
+          ? [`${prefix}${subject}`]
+          : [],
+    ),
   ];
   return { account, subscribe, publish: everywhere(publish), denied: everywhere(denied) };
 }
