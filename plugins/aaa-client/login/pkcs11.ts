@@ -71,7 +71,7 @@ export class Pkcs11Token implements Signer {
 
 async function onlyCertificate(host: Host, place: TokenPlace): Promise<string> {
   const listed = await run(host, place, ['--list-objects', '--type', 'cert']);
-  const ids = [...listed.matchAll(/^\s*ID:\s*([0-9a-f]+)\s*$/gim)].map(([, id = '']) => id);
+  const ids = [...listed.matchAll(/^\s*ID:\s*([0-9a-f]+)\s*$/gim)].map(([, id = '']) => id).sort();
   const [id] = ids;
   if (id !== undefined && ids.length === 1) return id;
   throw new LoginError(
