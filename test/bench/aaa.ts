@@ -25,6 +25,8 @@ import type { Load, LoadResult } from './sign-load.ts';
 
 const clients = 64;
 const signatures = 2_000;
+/** Until the compiler of V8 has seen enough. */
+const warmUp = 4_000;
 const logins = 200;
 const rounds = 3;
 const requestBytes = 600;
@@ -236,7 +238,7 @@ async function measureSigners(
   };
   for (let round = -1; round < rounds; round += 1) {
     // The first round warms up.
-    const count = round < 0 ? signatures / 4 : signatures;
+    const count = round < 0 ? warmUp : signatures;
     if (round >= 0) note('floor', floor('sign.mjs', count, requestBytes), count, []);
     for (const { variant, port, token } of services) {
       const shared = { count, clients, token, seed: userSeed };
