@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openFactor, sealFactor } from '../../plugins/wire/aaa/second-factors.ts';
-import { codeAt, enrolmentUri, stepOfCode } from '../../plugins/wire/aaa/totp.ts';
+import { codeAt, enrolmentUri, splitCode, stepOfCode } from '../../plugins/wire/aaa/totp.ts';
 
 /** The last six digits of the codes of RFC 6238, appendix B, by SHA-1. */
 const published = [
@@ -44,4 +44,14 @@ describe('codes that change with time', () => {
       expect(() => openFactor(caller, sealed, by)).toThrow('was not encrypted with this key');
     expect(JSON.stringify(sealed)).not.toContain('abcde');
   });
+});
+
+it.each([
+  ['open:sesame123456', 'open:sesame', '123456'],
+  // With other digits the last word would be a recovery code without its dash.
+  ['canary of anna642264', 'canary of anna', '642264'],
+  ['canary of anna abcde-fghjk', 'canary of anna', 'abcde-fghjk'],
+  ['canary of anna', 'canary of anna', undefined],
+])('%j is a password and its code', (typed, password, code) => {
+  expect(splitCode(typed)).toEqual({ password, code });
 });

@@ -10,7 +10,7 @@ import {
   recoveryHash,
   type SecondFactors,
 } from '../../wire/aaa/second-factors.ts';
-import { isRecoveryCode, stepOfCode } from '../../wire/aaa/totp.ts';
+import { isRecoveryCode, splitCode, stepOfCode } from '../../wire/aaa/totp.ts';
 import type { UsedCodes } from './used-codes.ts';
 
 export interface SecondFactorSettings {
@@ -70,10 +70,7 @@ export class SecondFactor {
   /** Where a user of this name has a second factor, the end of what he typed is the code. */
   split(username: string, typed: string): TypedPassword {
     if (!this.#hasFactor(username)) return { password: typed, code: undefined };
-    const at = typed.lastIndexOf(' ');
-    if (at !== -1 && isRecoveryCode(typed.slice(at + 1))) return { password: typed.slice(0, at), code: typed.slice(at + 1) };
-    if (/\d{6}$/.test(typed)) return { password: typed.slice(0, -6), code: typed.slice(-6) };
-    return { password: typed, code: undefined };
+    return splitCode(typed);
   }
 
   /**

@@ -43,6 +43,18 @@ export function isRecoveryCode(text: string): boolean {
   return /^[a-z2-9]{5}-?[a-z2-9]{5}$/i.test(text);
 }
 
+/**
+ * A code that stands behind a password in one field: six digits, or a recovery code after a blank. That one has its dash there, or the
+ * last word of a password with a code behind it could be taken for one.
+ */
+export function splitCode(typed: string): { readonly password: string; readonly code: string | undefined } {
+  const at = typed.lastIndexOf(' ');
+  const word = typed.slice(at + 1);
+  if (at !== -1 && word.includes('-') && isRecoveryCode(word)) return { password: typed.slice(0, at), code: word };
+  if (/\d{6}$/.test(typed)) return { password: typed.slice(0, -6), code: typed.slice(-6) };
+  return { password: typed, code: undefined };
+}
+
 function letter(): string {
   for (;;) {
     // Numbers past the last whole multiple would favour the first letters.
