@@ -38,7 +38,7 @@ test('shows calls, log and errors live, loads what is saved, and leaves nothing 
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const shown = (what: string | RegExp) =>
-    until(`it shows ${what}`, () => (typeof what === 'string' ? text.includes(what) : what.test(text)), 30_000);
+    until(`it shows ${what}`, () => (typeof what === 'string' ? text.includes(what) : what.test(text)), 60_000);
 
   await shown(/req greeter hello name=… --config (\S+)\n/);
   const config = /--config (\S+)\n/.exec(text)?.[1] ?? '';
