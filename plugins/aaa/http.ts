@@ -192,11 +192,15 @@ export class HttpListener {
       return;
     }
     const { status, code, message, headers } = error;
+    // Of a client that is gone there is none, and none after the answer.
+    const { socket } = response;
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     // What was not read of it would be taken for the next call.
     if (!request.complete) response.setHeader('connection', 'close');
     send(response, { status, body: { code, message } });
-    if (!request.complete) request.resume().socket.destroySoon();
+    if (request.complete) return;
+    request.resume();
+    socket?.destroySoon();
   }
 
   async #read(request: IncomingMessage, held: { bytes: number }): Promise<unknown> {
