@@ -46,7 +46,7 @@ beforeAll(async () => {
     config: await credentials('n1.test', 'n1.test', await serverToken('n1.test')),
     policies: { rpcutil: ['policy default deny', 'allow\tup=ann_lee\t*\t*\t*'] },
   });
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   await fleet.stop();

@@ -18,7 +18,7 @@ let service: SignerService;
 beforeAll(async () => {
   authority = await openAuthority(join(folder, 'ca'), 'Test CA');
   service = await SignerService.start(authority);
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   remove();

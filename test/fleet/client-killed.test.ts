@@ -46,7 +46,7 @@ beforeAll(async () => {
     'plugin.choria.agent_provider.mcorpc.libdir': folder,
     'plugin.muster.bundles': folder,
   });
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -116,7 +116,7 @@ describe('a client in the middle of a request', () => {
     const [, signal] = await once(child, 'exit');
     expect(signal).toBe('SIGKILL');
     await endsWell(family);
-  }, 60_000);
+  });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     'that gets %s ends at once with 130, and so do its children',
@@ -129,6 +129,5 @@ describe('a client in the middle of a request', () => {
       expect(performance.now() - at).toBeLessThan(5_000);
       await endsWell(family);
     },
-    60_000,
   );
 });

@@ -66,7 +66,7 @@ beforeAll(async () => {
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   });
   node = await startBehind();
-}, 60_000);
+});
 afterAll(async () => {
   node?.kill('SIGTERM');
   if (node && node.exitCode === null) await once(node, 'exit');

@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   await nats.flush();
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 
 test('a node does not serve an agent that its configuration leaves inactive', async () => {
@@ -109,7 +109,7 @@ test('the broker keeps streams over its restart', async () => {
     await own.stop();
     remove();
   }
-}, 60_000);
+});
 
 describe('a service that is reloaded under a stream of bus messages', () => {
   const manifest = (version: string) => `bundle: counter
@@ -166,7 +166,7 @@ export default definePlugin({ kind: 'service', version: '${version}', create: (h
     expect(status.summary).toBe(`${version}.0.0`);
     await host.stop();
     remove();
-  }, 60_000);
+  });
 });
 
 test('a broker that is killed under load is started again, and every node comes back', async () => {
@@ -197,4 +197,4 @@ test('a broker that is killed under load is started again, and every node comes 
   await load;
   expect(asked).toBeGreaterThan(answered);
   expect(node.host.list('service').find(({ name }) => name === 'server')).toMatchObject({ state: 'ready', restarts: 0 });
-}, 60_000);
+});

@@ -28,7 +28,7 @@ beforeAll(async () => {
   node = await fleet.node('target.test', { facts: { site: 'here' } });
   nats = await fleet.connection();
   crafter = await Crafter.of(fleet.authority, 'crafter.mcollective');
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 beforeEach(() => node.log.splice(0));
 

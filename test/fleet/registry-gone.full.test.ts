@@ -60,7 +60,7 @@ beforeAll(async () => {
     discovery_timeout: 1,
     ...connection,
   });
-}, 90_000);
+});
 afterAll(async () => {
   await registry?.stop();
   await fleet?.stop();

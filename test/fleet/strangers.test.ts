@@ -18,7 +18,7 @@ beforeAll(async () => {
   fleet = await Fleet.start();
   client = await fleet.client();
   nats = await fleet.connection();
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 beforeEach(() => client.log.splice(0));
 

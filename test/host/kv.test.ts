@@ -73,7 +73,7 @@ const source = (port: number, version = '1') => `export default { kind: 'keeper'
 let server: NatsServer;
 beforeAll(async () => {
   server = await NatsServer.start();
-}, 30_000);
+});
 afterAll(() => server.stop());
 
 describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
@@ -215,7 +215,7 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
       .flatMap((item) => item.changes.map(({ revision }) => revision));
     expect(new Set(revisions).size).toBe(revisions.length);
     expect((await told()).slice(at).some(({ reset }) => reset)).toBe(false);
-  }, 60_000);
+  });
 });
 
 test('a bundle that is replaced: its watch goes on, and the new version is told what is new', async () => {
@@ -237,7 +237,7 @@ test('a bundle that is replaced: its watch goes on, and the new version is told 
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a watch whose broker is never there does not hold up the end', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -275,7 +275,7 @@ test('a plugin that is killed while it takes changes is handed them again, in th
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a bucket that is not there, and a broker without one', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -297,4 +297,4 @@ test('a bucket that is not there, and a broker without one', async () => {
     await other.stop();
     remove();
   }
-}, 40_000);
+});
