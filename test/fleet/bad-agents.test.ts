@@ -286,7 +286,7 @@ test('an external agent that accepts later is asked again', async () => {
   await until('it was asked', () => existsSync(asked));
   expect((await go('later', 'go')).statuscode).toBe(2);
   writeFileSync(accepts, '');
-  await until('it is active', async () => (await go('later', 'go')).statuscode === 0, 15_000);
+  await until('it is active', async () => (await go('later', 'go')).statuscode === 0);
 });
 
 describe('input', () => {

@@ -88,7 +88,7 @@ async function inTheMiddle(): Promise<{ child: ChildProcess; family: number[]; e
     err += part.toString();
   });
   child.stdout?.resume();
-  await until('both nodes have begun', () => pidsIn(begun).length === 2, 20_000);
+  await until('both nodes have begun', () => pidsIn(begun).length === 2);
   return { child, family: [child.pid ?? 0, ...descendantsOf(child.pid ?? 0)], err: () => err };
 }
 

@@ -48,7 +48,7 @@ globalThis.Date = new Proxy(Date, { construct: (target, given) => new target(...
   child.stderr?.on('data', (part: Buffer) => {
     log += part.toString();
   });
-  await until('the node serves', () => log.includes('node behind.test serves'), 20_000).catch((error: Error) => {
+  await until('the node serves', () => log.includes('node behind.test serves')).catch((error: Error) => {
     throw new Error(`${error.message}: ${log}`);
   });
   return child;

@@ -37,7 +37,7 @@ beforeAll(async () => {
   second = await Fleet.start(cluster(two, one, 'two.broker.test'), first.authority);
   for (const name of names) await first.node(name, { bundles: [folder], config: both() });
   const client = await first.client('operator.mcollective', both());
-  await until('all are seen across the cluster', async () => (await client.find()).join() === names.join(), 20_000);
+  await until('all are seen across the cluster', async () => (await client.find()).join() === names.join());
 });
 afterAll(async () => {
   await first.stop();

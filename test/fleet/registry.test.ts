@@ -78,7 +78,7 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     web = await node(name('web'), { classes: ['role::web'], facts: { cores: 8, os: { family: 'Debian' } } });
     await node(name('db'), { classes: ['role::db'], facts: { cores: 2 }, config: { collectives: 'mcollective, ops' } });
     for (const short of ['web', 'db'])
-      await until(`${short} is registered`, async () => (await recordOf(name(short)))?.registered, 20_000);
+      await until(`${short} is registered`, async () => (await recordOf(name(short)))?.registered);
   });
   afterAll(async () => {
     await client?.stop();
@@ -114,9 +114,9 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     const own = join(fleet.folder, `${name('moving')}.json`);
     writeFileSync(own, '{"site": "oslo"}');
     await node(name('moving'), { config: { 'plugin.yaml': own } });
-    await until('it is in oslo', async () => (await names({ facts: ['site=oslo'] })).length === 1, 20_000);
+    await until('it is in oslo', async () => (await names({ facts: ['site=oslo'] })).length === 1);
     writeFileSync(own, '{"site": "bergen"}');
-    await until('it is in bergen', async () => (await names({ facts: ['site=bergen'] })).length === 1, 20_000);
+    await until('it is in bergen', async () => (await names({ facts: ['site=bergen'] })).length === 1);
     expect(await names({ facts: ['site=oslo'] })).toEqual([]);
   });
 
@@ -186,10 +186,10 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     registry = await startRegistry(inlineAs);
     const second = await startRegistry(inlineAs);
     const seen = (await recordOf(name('db')))?.registered ?? 0;
-    await until('the next registration is kept', async () => ((await recordOf(name('db')))?.registered ?? 0) > seen + 2, 20_000);
+    await until('the next registration is kept', async () => ((await recordOf(name('db')))?.registered ?? 0) > seen + 2);
     const written = async (one: TestHost) =>
       ((await one.host.call('service', 'registry', 'service/status', {})) as { details: { written: number } }).details.written;
-    await until('both have written', async () => (await written(registry)) > 0 && (await written(second)) > 0, 20_000);
+    await until('both have written', async () => (await written(registry)) > 0 && (await written(second)) > 0);
     await second.stop();
   });
 });
@@ -197,7 +197,7 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
 test('on the command line, with what is known of the nodes', async () => {
   const registry = await startRegistry();
   await node('cli.test', { facts: { rack: 'b7' } });
-  await until('it is registered', async () => (await recordOf('cli.test'))?.registered, 20_000);
+  await until('it is registered', async () => (await recordOf('cli.test'))?.registered);
   const config = join(fleet.folder, 'client.conf');
   const values = {
     ...(await fleet.certificate('operator.mcollective')),

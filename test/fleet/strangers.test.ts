@@ -59,6 +59,7 @@ test('an answer after the deadline counts neither for its request nor for the ne
   const heard = await scriptedNode(nats, 'late.test', ({ count, reply }) => count > 1 && reply());
   const { statistics: first } = await act(['late.test'], { timeoutMs: 100 });
   expect(first).toMatchObject({ responses: 0, noResponses: ['late.test'] });
+  await until('it was asked', () => heard.length > 0);
   heard[0]?.reply();
   await nats.flush();
   const { statistics: second, replies } = await act(['late.test']);

