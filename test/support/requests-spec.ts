@@ -299,7 +299,7 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
       );
       appendFileSync(file[0] ?? '', 'garbage');
       await until('the log tells of the file', async () => {
-        await client.ask('late.test', 'rpcutil', 'ping');
+        await client.ask('late.test', 'rpcutil', 'get_fact', { fact: 'state' });
         return node.log.some(({ message }) => message.includes('is left out of the facts'));
       });
     });
