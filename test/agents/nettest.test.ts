@@ -121,7 +121,7 @@ sys.stdin.read()
     cancel.abort(new Error('enough'));
     await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
     const inFlight = () => node.host.list('agent').find(({ name }) => name === 'nettest')?.inFlight;
-    await until('nothing runs any more', () => inFlight() === 0, 3_000);
+    await until('nothing runs any more', () => inFlight() === 0, 4_000);
   });
 });
 

@@ -50,7 +50,7 @@ esac
     config: { 'plugin.service.provider': 'sysv', 'plugin.service.init_folder': scripts },
   });
   client = await fleet.client();
-}, 60_000);
+});
 
 afterAll(async () => {
   if (existsSync(pidFile)) process.kill(pid());

@@ -83,7 +83,7 @@ plugin.run()
   };
   const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}\n`);
   writeFileSync(config, lines.join(''));
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();

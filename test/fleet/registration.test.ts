@@ -130,7 +130,7 @@ plugin.run()
     });
     const config = { ...fast, registration: 'rack, inventory_content, nosuch' };
     node = await fleet.node('rack.test', { facts: { rack: 'b7' }, bundles: [bundles], config });
-  }, 40_000);
+  });
 
   test('tells what it likes, to whom it likes, beside the others and each at its own interval', async () => {
     const racks = () => of('rack.test').filter(({ body }) => body.rack === 'b7');

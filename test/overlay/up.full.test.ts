@@ -8,7 +8,7 @@ test('overlay up stays up, and what it prints works as printed; Ctrl-C ends ever
   await using overlay = new Overlay();
   const port = await freePort();
   const second = overlay.up('--no-show', '--port', String(port));
-  await until('it invites', () => second.text().includes('Logs, audit logs'), 60_000);
+  await until('it invites', () => second.text().includes('Logs, audit logs'), 150_000);
   const commands = second
     .text()
     .split('\n')
