@@ -40,7 +40,6 @@ export default definePlugin({
     const config = host.config as SecurityConfig;
     const tally = new Tally(2);
     const countersigner = new Countersigner();
-    const revoked = config['plugin.muster.revocations'] === false ? undefined : new RevokedTokens(host);
     let trust: TokenTrust | undefined;
     let nodeCredentials: Promise<Credentials> | undefined;
 
@@ -48,6 +47,8 @@ export default definePlugin({
       trust ??= new TokenTrust(config);
       return trust;
     };
+    const isFollowing = config['plugin.muster.revocations'] !== false;
+    const revoked = isFollowing ? new RevokedTokens(host, () => tokens().anchors) : undefined;
     const ofNode = (): Promise<Credentials> => {
       nodeCredentials ??= readCredentials(config, 'server');
       nodeCredentials.catch(() => {

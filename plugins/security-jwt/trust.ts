@@ -2,7 +2,7 @@
 
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import { type ClientClaims, verifyClientToken } from '../wire/tokens/client.ts';
+import { type ClientClaims, type TrustAnchors, verifyClientToken } from '../wire/tokens/client.ts';
 import { TokenError } from '../wire/tokens/errors.ts';
 import { readUnverified, readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
 import { endOf } from '../wire/tokens/server.ts';
@@ -42,6 +42,10 @@ export class TokenTrust {
 
   get isEmpty(): boolean {
     return this.#issuers.size === 0 && this.#signers.length === 0;
+  }
+
+  get anchors(): TrustAnchors {
+    return this.#issuers.size > 0 ? { issuers: this.#issuers } : { signers: this.#signers };
   }
 
   /**

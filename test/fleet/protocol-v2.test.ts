@@ -7,12 +7,20 @@ import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
 import { keyFromSeed } from '../../plugins/wire/tokens/ed25519.ts';
-import { revocationKey } from '../../plugins/wire/tokens/revocations.ts';
 import { requestText, secureRequestText, transportBytes } from '../../plugins/wire/v2/messages.ts';
 import { Fleet, type NodeOptions, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
-import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
+import {
+  clientToken,
+  organizationSeed,
+  publicOf,
+  revocation,
+  seedOf,
+  serverToken,
+  signingKey,
+  tokenConfig,
+} from '../support/tokens.ts';
 
 const { path: folder, remove } = temporaryFolder();
 
@@ -84,13 +92,23 @@ describe.each([
     const dora = await client('up=dora', { fleet_management: true });
     expect(await dora.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
     const store = await new Kvm(await fleet.connection()).open('MUSTER_REVOKED');
-    const revocation = { kind: 'callerid', value: 'up=dora', at: 1_700_000_000, by: 'up=root', reason: 'stolen' };
-    await store.put(revocationKey({ kind: 'callerid', value: 'up=dora' }), JSON.stringify(revocation));
+    const stolen = { kind: 'callerid', value: 'up=dora', by: 'up=root', reason: 'stolen' } as const;
+    const byStranger = await revocation({ ...stolen, value: 'up=anna' }, { key: signingKey('77'.repeat(32)) });
+    await store.put(byStranger.key, byStranger.value);
+    const { key, value } = await revocation(stolen);
+    await store.put(key, value);
     await until('the node refuses it', async () => {
       await dora.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 200 }).catch(() => undefined);
       return logged().includes('the token of up=dora was revoked: stolen');
     });
     expect(await anna.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
+    const refusals = () => logged().split('the token of up=dora was revoked').length;
+    await store.purge(key);
+    await store.put(key, JSON.stringify({ kind: 'callerid', value: 'up=dora' }));
+    await until('the node has seen it', () => logged().includes('counts for nothing: this is no JSON Web Token'));
+    const before = refusals();
+    await expect(dora.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 300 })).rejects.toThrow('did not answer');
+    expect(refusals()).toBeGreaterThan(before);
   });
 
   test('does not start with the token of another node, or with nobody to trust', async () => {

@@ -47,6 +47,8 @@ export interface ServiceOptions {
   readonly bundles?: readonly string[];
   /** Name of the certificate. */
   readonly certificate?: string;
+  /** Where it keeps what outlives it. */
+  readonly stateFolder?: string;
   /** Another service whose users and folder it shares. */
   readonly beside?: SignerService;
   readonly start?: boolean;
@@ -127,6 +129,7 @@ export class SignerService {
       bundles: [at('bundles'), ...(options.bundles ?? [])],
       configFile: at('aaa.conf'),
       ...(options.inlineAs && { inlineAs: options.inlineAs }),
+      ...(options.stateFolder && { stateFolder: options.stateFolder }),
       config: {
         'plugin.security.provider': 'file',
         'plugin.security.file.certificate': files.cert,
