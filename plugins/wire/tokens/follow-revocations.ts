@@ -1,6 +1,6 @@
 // Following the bucket of revoked tokens over a connection. Needs `kv: [MUSTER_REVOKED]`.
 
-import type { Bucket, Host } from '../../../core/sdk/typescript/index.ts';
+import { type Bucket, type Host, PluginError } from '../../../core/sdk/typescript/index.ts';
 import { Revocations, type RevocationsOptions, revocationBucket } from './revocations.ts';
 
 const watchId = 'revocations';
@@ -20,7 +20,7 @@ export async function followRevocations(host: Host, connection: string, revocati
 }
 
 /**
- * As soon as there is a broker. Needs timers as well.
+ * As soon as there is a broker, and the bucket. Needs timers as well.
  * @param prepare comes before, again and again until it succeeds
  */
 export async function followLater(
@@ -28,16 +28,19 @@ export async function followLater(
   connection: string,
   revocations: Revocations,
   prepare: (bucket: Bucket) => Promise<unknown>,
+  everyMs = againMs,
 ): Promise<void> {
   const bucket = host.kv.bucket(connection, revocationBucket);
   let said = '';
-  await host.timers.set({ id: watchId, afterMs: 0, everyMs: againMs }, async () => {
+  await host.timers.set({ id: watchId, afterMs: 0, everyMs }, async () => {
     if (!(await host.bus.info(connection)).connected) return;
     try {
       await prepare(bucket);
     } catch (error) {
       const { message } = error as Error;
-      if (message !== said)
+      // Where nobody has revoked anything yet there is no bucket.
+      const isMissing = error instanceof PluginError && error.code === 'NOT_FOUND';
+      if (message !== said && !isMissing)
         host.log.warn(`revoked tokens can not be looked up, so that none is refused for it: ${message}; trying again`);
       said = message;
       return;
