@@ -25,7 +25,7 @@ import {
 import { Countersigner, type Delegator } from './countersign.ts';
 import { isSignedElsewhere, signElsewhere } from './elsewhere.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
-import { type OpenParts, openRequest } from './request.ts';
+import { type OpenParts, openOfNode, openRequest } from './request.ts';
 import { RevokedTokens } from './revoked.ts';
 import { TokenTrust } from './trust.ts';
 
@@ -149,8 +149,7 @@ async function attempt<T extends object>(
 }
 
 function openFor(from: 'callers' | 'nodes', payload: Uint8Array, parts: OpenParts) {
-  if (from === 'callers') return openRequest(payload, parts);
-  throw new WireError('WIRE_CALLER', 'what nodes tell of themselves by protocol v2 is not read here');
+  return from === 'callers' ? openRequest(payload, parts) : openOfNode(payload, parts.trust());
 }
 
 function seal({ id, agent, sender, body, seenBy = [], federation, server }: ReplyToSeal, signer: Credentials | undefined) {

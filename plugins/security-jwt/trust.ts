@@ -5,7 +5,7 @@ import { WireError } from '../wire/errors.ts';
 import { type ClientClaims, type TrustAnchors, verifyClientToken } from '../wire/tokens/client.ts';
 import { TokenError } from '../wire/tokens/errors.ts';
 import { readUnverified, readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
-import { endOf } from '../wire/tokens/server.ts';
+import { endOf, type ServerClaims, verifyServerToken } from '../wire/tokens/server.ts';
 import type { SecurityConfig } from './identity.ts';
 
 const maxRemembered = 4_096;
@@ -65,6 +65,16 @@ export class TokenTrust {
       }
     }
     throw new WireError('WIRE_CALLER', reason);
+  }
+
+  /** The claims of a node's token. Nodes tell of themselves seldom, so that nothing is remembered. @throws WireError `WIRE_CALLER` */
+  async node(token: string, now: Date): Promise<ServerClaims> {
+    try {
+      return await verifyServerToken(token, this.anchors, now);
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      throw new WireError('WIRE_CALLER', error.message);
+    }
   }
 
   async #keysFor(token: string): Promise<readonly VerificationKey[]> {

@@ -131,6 +131,17 @@ interface Signed {
   readonly signature?: Buffer;
 }
 
+interface NodeSays {
+  readonly sender?: string;
+  readonly caller?: string;
+  readonly change?: (text: string) => string;
+  /** Whose key signs. */
+  readonly key?: string;
+  readonly token?: () => Promise<string>;
+  readonly signer?: () => Promise<string>;
+  readonly signature?: Buffer;
+}
+
 describe('a request of protocol v2', () => {
   let host: TestHost;
   beforeAll(async () => {
@@ -223,6 +234,40 @@ describe('a request of protocol v2', () => {
     const result = await open(signed);
     expect(result.ok).toBe(false);
     expect(result.reason).toContain(reason);
+  });
+
+  test.each([
+    ['of itself is read', {}, undefined],
+    ['of another node is refused', { sender: 'n2.test' }, 'n1.test tells of the node n2.test, which is not its own name'],
+    ['as another is refused', { caller: 'n2.test' }, 'which is not its own name'],
+    [
+      'with the token of a user is refused',
+      { token: () => clientToken('up=anna', { fleet_management: true }) },
+      'none of a node',
+    ],
+    ['and altered is refused', { change: (text: string) => text.replace('"ttl":60', '"ttl":90') }, 'does not belong'],
+    ['with the key of another is refused', { key: 'n2.test' }, 'does not belong to this request'],
+    ['by a delegator is refused', { signer: () => clientToken('up=signer', { authentication_delegator: true }) }, 'nobody signs'],
+    ['without a signature is refused', { signature: Buffer.from('insecure') }, 'is not signed'],
+  ] satisfies [string, NodeSays, string | undefined][])('of a node that tells %s', async (_name, told, reason) => {
+    const says: NodeSays = told;
+    const { sender = 'n1.test', caller = 'n1.test', change = (text) => text, key = 'n1.test' } = says;
+    const fields = { id: 'r1', sender, caller, collective: 'choria', agent: 'registration', ttl: 60, time: Date.now() / 1000 };
+    const text = requestText({ ...fields, filter: emptyFilter, body: '{}' });
+    const signer = await says.signer?.();
+    const secure = secureRequestText({
+      request: Buffer.from(change(text)),
+      signature: says.signature ?? sign(null, Buffer.from(text), keyFromSeed(seedOf(key))),
+      caller: await (says.token ?? (() => serverToken('n1.test')))(),
+      ...(signer !== undefined && { signer }),
+    });
+    const payload = transportBytes(secure, { replyTo: 'dev.null', sender, seenBy: [] });
+    const { results } = (await host.host.call('security', 'jwt', 'security/open', {
+      from: 'nodes',
+      messages: [{ payload }],
+    })) as { results: { ok: boolean; reason?: string; request?: { sender: string; version: number } }[] };
+    if (reason === undefined) expect(results).toMatchObject([{ ok: true, request: { sender: 'n1.test', version: 2 } }]);
+    else expect(results).toMatchObject([{ ok: false, reason: expect.stringContaining(reason) }]);
   });
 
   test('of protocol v1 is refused by its version', async () => {
