@@ -196,6 +196,7 @@ async function restore(desk: Desk, meant: Meant) {
   const { kind, value } = meant;
   for (const { issuer, revocation } of pairs)
     await state(desk, known, issuer, { action: 'restore', kind, value, ou: revocation.ou });
+  if (pairs.length < revoked.length) host.log.warn(`${kind} ${value} stays revoked by another issuer as well`);
   await host.terminal.write(`Restored: ${printable(`${kind} ${value}`)}\n`);
   return { exitCode: 0 };
 }

@@ -52,8 +52,8 @@ export function tokenConfig(folder: string, name: string, token: string): Record
   };
 }
 
-/** The issuer with this seed, for whom the organization vouches. */
-export async function chainOf(seed: string, { by = organizationSeed, ou = 'choria' } = {}): Promise<Issuer> {
+/** The token by which the organization vouches for an issuer with this seed. */
+export function chainToken(seed: string, { by = organizationSeed, ou = 'choria' } = {}): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
   const jti = newKsuid(now);
   const claims = {
@@ -67,7 +67,11 @@ export async function chainOf(seed: string, { by = organizationSeed, ou = 'chori
     iat: now,
     exp: now + 86_400,
   };
-  return chainIssuer(signingKey(seed), await signToken(claims, signingKey(by)));
+  return signToken(claims, signingKey(by));
+}
+
+export async function chainOf(seed: string): Promise<Issuer> {
+  return chainIssuer(signingKey(seed), await chainToken(seed));
 }
 
 /** A signed statement about tokens, and where it belongs; by the organization unless another issuer is given. */
