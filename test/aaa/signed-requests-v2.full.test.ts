@@ -69,7 +69,9 @@ test('a token that was revoked is dead on nodes as well, though its holder signs
   const carl = await fleet.client('desk.test', config);
   expect(await carl.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
   const file = writeConfig(folder, 'client.conf', { ...config, 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` });
-  const revoked = await runMuster(['aaa', 'revoke', join(folder, 'up=carl.jwt'), '--config', file]);
+  const key = join(folder, 'organization.seed');
+  writeFileSync(key, organizationSeed);
+  const revoked = await runMuster(['aaa', 'revoke', join(folder, 'up=carl.jwt'), '--config', file, '--signing-key', key]);
   expect(revoked).toMatchObject({ code: 0 });
   const told = () => [...fleet.nodes.values()].flatMap((node) => node.log.map(({ message }) => message)).join('\n');
   await until('the node is silent, and its log says why', async () => {

@@ -61,6 +61,15 @@ describe.each([
   });
 });
 
+test.each([
+  ['over HTTP', () => overHttp(service.port)],
+  ['over the brokers', () => overBus],
+])('the same with plugins of the client persistent, %s', async (_way, signer) => {
+  const client = await fleet.client('desk.test', { ...keep(anna, 'anna'), ...signer() }, 'persistent');
+  expect((await client.ask('web1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
+  await expect(client.ask('web1.test', 'choria_util', 'info')).rejects.toThrow('Your list does not have choria_util.info.');
+});
+
 test('without a token, certificates sign as before', async () => {
   const nobody = { 'plugin.choria.security.request_signer.token_file': join(folder, 'none.jwt') };
   const client = await fleet.client('operator.mcollective', { ...nobody, ...overHttp(service.port) });

@@ -2,6 +2,8 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -289,6 +291,34 @@ test('a bucket that is not there, and a broker without one', async () => {
   } finally {
     await stop();
     await other.stop();
+    remove();
+  }
+});
+
+test('a bucket that was deleted and made anew is told anew, though it counts further than the one before', async () => {
+  const own = await NatsServer.start();
+  const { path: folder, remove } = temporaryFolder();
+  writeBundle(folder, 'keeper', manifest('inline'), { 'keeper.mjs': source(own.port) });
+  const host = await startHost({ bundles: [folder] });
+  const ask = async <T>(method: string, params: object = {}) =>
+    (await host.host.call('keeper', 'keeper', `keeper/${method}`, { ...params })) as T;
+  const told = async () => (await ask<{ told: Told[] }>('told')).told;
+  const hasTold = async (text: string) => (await told()).some(({ changes }) => changes.some((change) => change.text === text));
+  try {
+    await until('the bucket is there', () => ask('create').catch(() => undefined));
+    await ask('put', { key: 'always.a', text: 'before' });
+    await until('it is told', () => hasTold('before'));
+    const connection = await connect({ servers: `127.0.0.1:${own.port}` });
+    await (await jetstreamManager(connection)).streams.delete('KV_THINGS');
+    await connection.close();
+    await ask('create');
+    await ask('put', { key: 'always.a', text: 'anew' });
+    for (let count = 0; count < 5; count += 1) await ask('put', { key: 'filling', text: String(count) });
+    await until('it is told anew', () => hasTold('anew'));
+    expect((await told()).filter(({ reset }) => reset)).toHaveLength(2);
+  } finally {
+    await host.stop();
+    await own.stop();
     remove();
   }
 });
