@@ -22,3 +22,8 @@ export interface Route {
   readonly accepts?: (body: unknown) => boolean;
   readonly handle: (call: Call) => Promise<Answer>;
 }
+
+/** Of a body that is JSON and not what the call takes. */
+export function unfit(): Answer {
+  return { status: 400, body: { code: 400, message: 'the body does not fit what this call takes' } };
+}

@@ -1,11 +1,7 @@
-// So many at once and the others in their order. The thread pool of a process has few threads: signatures that filled it would
-// keep every write to a disk waiting behind them.
-
-import { availableParallelism } from 'node:os';
+// So many at once and the others in their order. The thread pool of a process takes work in the order in which it comes: what
+// is written to a disk waits behind the few signatures that are there already, and not behind all that are wanted.
 
 const usualThreads = 4;
-/** For files, and for what else needs a thread. */
-const leftFree = 2;
 
 export class Lane {
   readonly #most: number;
@@ -29,8 +25,10 @@ export class Lane {
   }
 }
 
-/** How much of the thread pool work on keys may take: each processor is kept busy by one. */
+/**
+ * One for each thread of the pool, whatever there are processors: a thread that is done finds the next signature there, and
+ * does not wait until the main thread, which has its own work, hands it one.
+ */
 export function signaturesAtOnce(environment: NodeJS.ProcessEnv): number {
-  const threads = Number(environment.UV_THREADPOOL_SIZE) || usualThreads;
-  return Math.max(1, Math.min(availableParallelism(), threads - leftFree));
+  return Number(environment.UV_THREADPOOL_SIZE) || usualThreads;
 }

@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   await fleet.node('web1.test', { policies });
   anna = await service.user('ann.lee', { agents: ['rpcutil.*'] });
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   await fleet.stop();

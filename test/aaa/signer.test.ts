@@ -54,7 +54,7 @@ beforeAll(async () => {
   fleet = await Fleet.start();
   service = await SignerService.start(fleet.authority);
   anna = await service.user('anna', { agents: ['rpcutil.*', 'webstack.*'] });
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   await fleet.stop();
@@ -365,6 +365,6 @@ describe.skipIf(!vectors)('the vectors', () => {
   test.each(vectors?.sign_signature ?? [])('a signature of a user is over the bytes as they are', (vector) => {
     expect(signHex(vector.request_text, keyFromSeed(vector.seed))).toBe(vector.signature);
     expect(Buffer.from(vector.request_text).toString('base64')).toBe(vector.request_base64);
-    expect(withCaller(readInner(vector.request_text), 'up=anna')).toBe(vector.request_text);
+    expect(JSON.stringify(withCaller(readInner(vector.request_text), 'up=anna'))).toBe(vector.request_text);
   });
 });

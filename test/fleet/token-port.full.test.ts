@@ -104,7 +104,7 @@ describe('a broker with a port for tokens', () => {
     const { jetstreamManager } = await import('@nats-io/jetstream');
     await (await jetstreamManager(operator)).streams.add({ name: 'EVENTS', subjects: ['events.>'] });
     const allowed = await enter(await clientToken('up=anna', { streams_user: true }));
-    const answer = await allowed.request('$JS.API.STREAM.INFO.EVENTS', '', { timeout: 2_000 });
+    const answer = await allowed.request('$JS.API.STREAM.INFO.EVENTS', '', { timeout: 20_000 });
     expect(answer.json()).toMatchObject({ config: { name: 'EVENTS' } });
     const admin = await allowed.request('$JS.API.STREAM.DELETE.EVENTS', '', { timeout: 500 }).catch((error: Error) => error);
     expect(admin).toBeInstanceOf(Error);

@@ -75,7 +75,7 @@ const source = (port: number, version = '1') => `export default { kind: 'keeper'
 let server: NatsServer;
 beforeAll(async () => {
   server = await NatsServer.start();
-}, 30_000);
+});
 afterAll(() => server.stop());
 
 describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
@@ -202,22 +202,16 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     await server.kill();
     await expect(ask('get', { key: `${prefix}a` })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await server.resume();
-    await until(
-      'it can be written again',
-      () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined),
-      15_000,
-    );
-    await until(
-      'the change is told',
-      async () => (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
-      15_000,
+    await until('it can be written again', () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined));
+    await until('the change is told', async () =>
+      (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
     );
     const revisions = (await told())
       .filter((item) => item.changes.some(({ key }) => key.startsWith('always.')))
       .flatMap((item) => item.changes.map(({ revision }) => revision));
     expect(new Set(revisions).size).toBe(revisions.length);
     expect((await told()).slice(at).some(({ reset }) => reset)).toBe(false);
-  }, 60_000);
+  });
 });
 
 test('a bundle that is replaced: its watch goes on, and the new version is told what is new', async () => {
@@ -239,7 +233,7 @@ test('a bundle that is replaced: its watch goes on, and the new version is told 
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a watch whose broker is never there does not hold up the end', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -248,7 +242,7 @@ test('a watch whose broker is never there does not hold up the end', async () =>
   expect(await host.call('keeper', 'keeper', 'keeper/told', {})).toEqual({ told: [], version: '1' });
   const begun = performance.now();
   await stop();
-  expect(performance.now() - begun).toBeLessThan(3_000);
+  expect(performance.now() - begun).toBeLessThan(8_000);
   remove();
 });
 
@@ -272,12 +266,12 @@ test('a plugin that is killed while it takes changes is handed them again, in th
       const [listed] = host.list('keeper');
       return listed?.state === 'ready' && listed.pid !== before;
     });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'));
   } finally {
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a bucket that is not there, and a broker without one', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -293,13 +287,13 @@ test('a bucket that is not there, and a broker without one', async () => {
     // A watch waits for its bucket.
     await ask('create', {});
     await ask('put', { key: 'always.late', text: 'late' });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'));
   } finally {
     await stop();
     await other.stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a bucket that was deleted and made anew is told anew, though it counts further than the one before', async () => {
   const own = await NatsServer.start();
@@ -320,11 +314,11 @@ test('a bucket that was deleted and made anew is told anew, though it counts fur
     await ask('create');
     await ask('put', { key: 'always.a', text: 'anew' });
     for (let count = 0; count < 5; count += 1) await ask('put', { key: 'filling', text: String(count) });
-    await until('it is told anew', () => hasTold('anew'), 5_000);
+    await until('it is told anew', () => hasTold('anew'));
     expect((await told()).filter(({ reset }) => reset)).toHaveLength(2);
   } finally {
     await host.stop();
     await own.stop();
     remove();
   }
-}, 30_000);
+});

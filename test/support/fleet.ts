@@ -202,7 +202,7 @@ export class TestClient {
     data: Readonly<Record<string, unknown>> = {},
     options: Partial<RpcOptions> = {},
   ): Promise<RpcResult['replies'][number]> {
-    const { replies } = await callRpc(this.fleet, { agent, action, data, targets: [identity], timeoutMs: 5_000, ...options });
+    const { replies } = await callRpc(this.fleet, { agent, action, data, targets: [identity], timeoutMs: 10_000, ...options });
     const [reply] = replies;
     if (!reply) throw new Error(`${identity} did not answer ${agent}#${action}`);
     return reply;

@@ -159,14 +159,10 @@ export class ProvisioningNetwork {
 
   async sees(type: string, identity: string, component = 'provision_mode_server', least = 1): Promise<Event> {
     const fits = (event: Event) => event.type === type && event.identity === identity && event.component === component;
-    return until(
-      `${identity} tells ${type} as ${component}`,
-      () => {
-        const found = this.events.filter(fits);
-        return found.length >= least ? found.at(-1) : undefined;
-      },
-      15_000,
-    );
+    return until(`${identity} tells ${type} as ${component}`, () => {
+      const found = this.events.filter(fits);
+      return found.length >= least ? found.at(-1) : undefined;
+    });
   }
 
   /** One request, unsigned, and its reply. */

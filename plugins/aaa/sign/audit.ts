@@ -16,8 +16,8 @@ export interface Decision {
   readonly caller: string;
   readonly action: 'allow' | 'deny';
   readonly inner: InnerRequest;
-  /** The request as text, with that caller. */
-  readonly text: string;
+  /** The request as it was read, with that caller. */
+  readonly request: object;
 }
 
 export interface AuditParts {
@@ -45,7 +45,7 @@ export class Audit {
   }
 
   /** Resolves when it is recorded. @throws Refusal `SIGNER_AUDIT` if nobody could */
-  async record({ caller, action, inner, text }: Decision): Promise<void> {
+  async record({ caller, action, inner, request }: Decision): Promise<void> {
     const { auditors, site, secrets } = this.#parts;
     if (auditors.length === 0) return;
     const record = {
@@ -54,7 +54,7 @@ export class Audit {
       action,
       site,
       time: Math.floor(Date.now() / 1000),
-      request: secrets.masked(inner, text),
+      request: secrets.masked(inner, request),
     };
     const outcomes = await Promise.all(auditors.map((auditor) => this.#write(auditor, record)));
     if (outcomes.includes(true)) {

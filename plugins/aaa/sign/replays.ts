@@ -1,6 +1,6 @@
 // Requests that were signed, for as long as they live: each is signed once.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const mostKept = 262_144;
 const sweepEvery = 4_096;
@@ -12,7 +12,7 @@ export class Replays {
 
   /** @returns what gives it free again, if it was not used after all; undefined if it was there already */
   claim(caller: string, request: string, endsAt: number, now: number): (() => void) | undefined {
-    const digest = createHash('sha256').update(caller).update('\0').update(request).digest('base64url');
+    const digest = hash('sha256', `${caller}\0${request}`, 'base64url');
     const known = this.#ends.get(digest);
     if (known !== undefined && known > now) return undefined;
     this.#makeRoom(now);

@@ -27,8 +27,8 @@ export function readInner(text: string): InnerRequest {
   try {
     const value = parseJson(text, 'request');
     const protocol = typeof value === 'object' && value !== null && 'protocol' in value ? value.protocol : undefined;
-    if (protocol === v1.protocols.request) return { version: 1, fields: v1.readRequest(text) };
-    if (protocol === v2.protocols.request) return { version: 2, fields: v2.readRequest(text) };
+    if (protocol === v1.protocols.request) return { version: 1, fields: v1.requestFields(value) };
+    if (protocol === v2.protocols.request) return { version: 2, fields: v2.requestFields(value) };
     throw new WireError('WIRE_VERSION', `it is of protocol ${JSON.stringify(protocol)?.slice(0, 60) ?? 'none'}`);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
@@ -80,10 +80,10 @@ export function endOfLife({ time, ttl }: v1.RequestFields): number {
   return (time + ttl + skewSeconds) * 1000;
 }
 
-/** The text with another caller, of the fields that are known and nothing else. */
-export function withCaller({ version, fields }: InnerRequest, caller: string): string {
+/** The request with another caller, of the fields that are known and nothing else; its JSON is what is signed. */
+export function withCaller({ version, fields }: InnerRequest, caller: string): object {
   const known = { ...fields, caller, filter: knownFilter(fields.filter) };
-  return version === 1 ? v1.requestText(known) : v2.requestText(known);
+  return version === 1 ? v1.requestDocument(known) : v2.requestDocument(known);
 }
 
 /** For the record of what anybody may have sent: so much that it can be told apart, and not what fills a disk. */
@@ -120,19 +120,16 @@ function knownFilter({ fact, cf_class, agent, identity, compound }: Filter): Fil
  * to case, and the last of several, so that they would do something else than what was authorized.
  */
 function ambiguousKey(json: string): string | undefined {
-  const seen = new Map<string, Set<string>>();
+  const seen = new Map<string, Map<string, string>>();
   for (const { key, within } of keysOf(json)) {
     const folded = key.toLowerCase().replaceAll('\u017f', 's').replaceAll('\u212a', 'k');
-    const others = seen.get(within) ?? new Set();
+    const others = seen.get(within) ?? new Map<string, string>();
     if (others.has(folded)) return key;
-    seen.set(within, others.add(folded));
+    seen.set(within, others.set(folded, key));
   }
   // One key alone in another case would be read by them, and not by us.
-  return ['agent', 'action', 'data', 'caller'].find((name) => seen.get('')?.has(name) && !hasExact(json, name));
-}
-
-function hasExact(json: string, name: string): boolean {
-  return Object.hasOwn(JSON.parse(json) as object, name);
+  const outer = seen.get('');
+  return ['agent', 'action', 'data', 'caller'].find((name) => (outer?.get(name) ?? name) !== name);
 }
 
 /** The keys of an object and of those directly within it, with the key that these stand under. */

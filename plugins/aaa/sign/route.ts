@@ -1,6 +1,6 @@
 // POST /choria/v1/sign: the request in base64, and every refusal alike with status 200.
 
-import type { Answer, Route } from '../route.ts';
+import { type Answer, type Route, unfit } from '../route.ts';
 import { isOurs } from './refusal.ts';
 import type { SignCall, Signed } from './signer.ts';
 
@@ -11,11 +11,10 @@ export function signRoute(sign: ((call: SignCall) => Promise<Signed>) | undefine
   return {
     method: 'POST',
     path: '/choria/v1/sign',
-    accepts: (body) => readCall(body) !== undefined,
     handle: async ({ body }) => {
-      if (!sign) return { status: 501, body: 'No signer configured' };
       const call = readCall(body);
-      return call ? answerOf(await sign(call)) : { status: 200, body: { error: 'Request denied' } };
+      if (!call) return unfit();
+      return sign ? answerOf(await sign(call)) : { status: 501, body: 'No signer configured' };
     },
   };
 }

@@ -37,8 +37,7 @@ export class SecretInputs {
   }
 
   /** The request as it may be written down. */
-  masked({ version, fields }: InnerRequest, text: string): unknown {
-    const request = JSON.parse(text) as Record<string, unknown>;
+  masked({ version, fields }: InnerRequest, request: object): object {
     if (this.#agents.size === 0) return request;
     const body = this.#maskedBody(version === 1 ? decodePayload(fields.body) : fields.body, fields.agent);
     if (body === undefined) return request;

@@ -73,8 +73,13 @@ export interface ReplyFields {
 
 /** The JSON text of a request, over whose bytes the signature is made. */
 export function requestText(fields: RequestFields): string {
+  return JSON.stringify(requestDocument(fields));
+}
+
+/** What that text is of. */
+export function requestDocument(fields: RequestFields): RequestV1 {
   const { id, sender, caller, collective, agent, ttl, time, filter, body, traceparent } = fields;
-  const request: RequestV1 = {
+  return {
     protocol: protocols.request,
     message: body,
     envelope: {
@@ -89,12 +94,15 @@ export function requestText(fields: RequestFields): string {
       ...(traceparent !== undefined && { traceparent }),
     },
   };
-  return JSON.stringify(request);
 }
 
 /** @throws WireError `WIRE_NOT_JSON`, `WIRE_SCHEMA` */
 export function readRequest(text: string): RequestFields {
-  const value = parseJson(text, 'request');
+  return requestFields(parseJson(text, 'request'));
+}
+
+/** Of a text that was parsed already. @throws WireError `WIRE_SCHEMA` */
+export function requestFields(value: unknown): RequestFields {
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
   const { requestid, senderid, callerid, collective, agent, ttl, time } = value.envelope;
   const { traceparent } = value.envelope as { traceparent?: unknown };

@@ -33,8 +33,13 @@ const nanoseconds = 1e9;
 
 /** The JSON text of a request, over whose bytes the signature is made. `time` is in seconds, and may have a fraction. */
 export function requestText(fields: RequestFields): string {
+  return JSON.stringify(requestDocument(fields));
+}
+
+/** What that text is of. */
+export function requestDocument(fields: RequestFields): RequestV2 {
   const { id, sender, caller, collective, agent, ttl, time, filter, body, traceparent } = fields;
-  const request: RequestV2 = {
+  return {
     protocol: protocols.request,
     message: Buffer.from(body).toString('base64'),
     id,
@@ -47,12 +52,15 @@ export function requestText(fields: RequestFields): string {
     filter: filter as NonNullable<RequestV2['filter']>,
     ...(traceparent !== undefined && { traceparent }),
   };
-  return JSON.stringify(request);
 }
 
 /** `time` comes in seconds with their fraction, as far as a number holds it. @throws WireError */
 export function readRequest(text: string): RequestFields {
-  const value = parseJson(text, 'request');
+  return requestFields(parseJson(text, 'request'));
+}
+
+/** Of a text that was parsed already. @throws WireError */
+export function requestFields(value: unknown): RequestFields {
   if (!validateRequest(value)) throw schemaError('request', validateRequest.errors);
   const { id, sender, caller, collective, agent, ttl, time, message } = value;
   const { traceparent } = value as { traceparent?: unknown };
