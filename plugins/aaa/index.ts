@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { type AaaService, AaaSettingsError, aaaConfigKey, listOf, networksOf, readAaaSettings } from '../wire/aaa/settings.ts';
+import { type AaaService, AaaSettingsError, aaaConfigKey, findAaaSettings, listOf, networksOf } from '../wire/aaa/settings.ts';
 import type { BrokerConfig } from '../wire/brokers.ts';
 import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
@@ -13,7 +13,7 @@ import { descriptionRoute } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { serveSignerAgent } from './sign/agent.ts';
-import { type OpenSigner, openSigner } from './sign/open.ts';
+import { type OpenSigner, openSigner, problemsOfSigner } from './sign/open.ts';
 import { signRoute } from './sign/route.ts';
 
 const mostConnections = 8_192;
@@ -63,7 +63,7 @@ class AaaServiceRun {
     const host = this.#host;
     const file = this.#config['plugin.aaa.config'];
     if (file === undefined) throw new AaaSettingsError([`${aaaConfigKey} is not set; it names the JSON file of the service`]);
-    const settings = readAaaSettings(file, (warning) => host.log.warn(warning));
+    const settings = await this.#checked(file);
     this.#settings = settings;
     this.#usesBrokers = usesBrokers(settings, this.#config);
     const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
@@ -72,17 +72,25 @@ class AaaServiceRun {
       this.#revocations = await followRevocations(host, connection, { replicas: this.#config['plugin.muster.aaa.replicas'] });
     this.#known = this.#revocationsKnown();
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
-    const problems = [
-      ...(await findProblems(host, file, settings)),
-      ...(await problemsOfLogins(this.#loginParts(file, settings))),
-      ...((await this.#signer?.problems()) ?? []),
-    ];
-    if (problems.length > 0) throw new AaaSettingsError(problems);
     await this.#listen(file, settings);
     await this.#serveAgent(identity, settings);
     await this.#showNumbers(settings);
     await host.timers.set({ id: 'renew', everyMs: renewMs }, () => this.#renew());
     host.log.info(`the AAA service ${whatRuns(settings)}`);
+  }
+
+  /** Everything is looked at before anything is opened, so that all that is wrong is said at once. @throws AaaSettingsError */
+  async #checked(file: string): Promise<AaaService> {
+    const { settings, problems, warnings } = findAaaSettings(file);
+    for (const warning of warnings) this.#host.log.warn(warning);
+    const all = [
+      ...problems,
+      ...(await findProblems(this.#host, file, settings)),
+      ...(await problemsOfLogins(this.#loginParts(file, settings))),
+      ...(await problemsOfSigner(this.#host, settings)),
+    ];
+    if (all.length > 0) throw new AaaSettingsError([...new Set(all)]);
+    return settings;
   }
 
   async stop(): Promise<void> {
