@@ -51,6 +51,8 @@ export class KvWatch {
   #messages: ConsumerMessages | undefined;
   #delivering: Promise<unknown> | undefined;
   #revision = 0;
+  /** When the bucket was made. */
+  #made = '';
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -86,9 +88,11 @@ export class KvWatch {
     const { bucket, key } = this.#options;
     const nats = await this.#options.connection();
     const stream = `KV_${bucket}`;
-    const { state } = await (await jetstreamManager(nats)).streams.info(stream);
+    const { state, created } = await (await jetstreamManager(nats)).streams.info(stream);
     // A bucket that was made anew counts from the start.
-    let reset = this.#revision === 0 || state.last_seq < this.#revision;
+    let reset = this.#revision === 0 || state.last_seq < this.#revision || created !== this.#made;
+    if (reset) this.#revision = 0;
+    this.#made = created;
     const prefix = `$KV.${bucket}.`;
     const consumer = await jetstream(nats).consumers.get(stream, {
       filter_subjects: `${prefix}${key}`,
@@ -100,6 +104,7 @@ export class KvWatch {
     }
     if (this.#ending.signal.aborted) return;
     this.#messages = await consumer.consume({ max_messages: aheadMessages, idle_heartbeat: heartbeatMs, expires: expiresMs });
+    void endWithBucket(this.#messages);
     try {
       for await (const { changes, current } of inParts(this.#messages, prefix.length)) {
         await this.#hand({ changes, reset, current });
@@ -127,6 +132,12 @@ export class KvWatch {
       }
     }
   }
+}
+
+/** The consumer is made anew by itself where it was lost, and would wait for numbers that a new bucket does not have. */
+async function endWithBucket(messages: ConsumerMessages): Promise<void> {
+  for await (const { type } of messages.status())
+    if (type === 'stream_not_found' || type === 'consumer_deleted' || type === 'ordered_consumer_recreated') messages.stop();
 }
 
 /** Ends a part where it is full, or where the broker has no more for now. */

@@ -2,7 +2,7 @@
 // in compiled languages, and ruby. Does only what is out of date. Needs nothing but Node.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAgents, compiledAgents } from './compiled-agents.mjs';
@@ -49,12 +49,21 @@ async function build(log) {
   log('Building …');
   const { compileSchemas } = await import('./compile-schemas.mjs');
   await compileSchemas(root);
-  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root]);
+  compileSources();
   for (const dir of sourceDirs) copyAssets(dir);
   await writeManifests();
   const { gatherCommands } = await import('../cli/manifest-commands.mjs');
   gatherCommands(join(root, '.build'), bundleDirs);
   writeFileSync(stamp, '');
+}
+
+function compileSources() {
+  const compiler = [join(root, 'node_modules/typescript/bin/tsc'), '-p', root];
+  const remembered = join(root, '.build/tsconfig.tsbuildinfo');
+  if (existsSync(remembered) && spawnSync(process.execPath, compiler, { stdio: 'ignore' }).status === 0) return;
+  // What the compiler remembers may come from a run when something was missing, so that an error counts when all is looked at.
+  rmSync(remembered, { force: true });
+  run(process.execPath, compiler);
 }
 
 /** Everything that is not TypeScript (manifests, DDLs, scripts) goes beside the compiled code, so that `.build` runs by itself. */

@@ -6,12 +6,14 @@ import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, AaaSettingsError, aaaConfigKey, findAaaSettings, listOf, networksOf } from '../wire/aaa/settings.ts';
 import type { BrokerConfig } from '../wire/brokers.ts';
 import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
-import { followRevocations, Revocations } from '../wire/tokens/revocations.ts';
+import { Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { connect, connection } from './connect.ts';
 import { descriptionRoute } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
+import { RevocationKeeper } from './revocation-keeper.ts';
+import { revokersOf } from './revokers.ts';
 import { serveSignerAgent } from './sign/agent.ts';
 import { type OpenSigner, openSigner, problemsOfSigner } from './sign/open.ts';
 import { signRoute } from './sign/route.ts';
@@ -48,6 +50,7 @@ class AaaServiceRun {
   #listener: HttpListener | undefined;
   #signer: OpenSigner | undefined;
   #revocations = new Revocations();
+  #keeper: RevocationKeeper | undefined;
   #usesBrokers = false;
   #isFollowing = false;
   /** Calls wait for it. */
@@ -68,8 +71,7 @@ class AaaServiceRun {
     this.#usesBrokers = usesBrokers(settings, this.#config);
     const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
     this.#isFollowing = this.#usesBrokers && settings.basicjwt_signer?.revocations !== false;
-    if (this.#isFollowing)
-      this.#revocations = await followRevocations(host, connection, { replicas: this.#config['plugin.muster.aaa.replicas'] });
+    if (this.#isFollowing) await this.#keepRevocations(file, settings);
     this.#known = this.#revocationsKnown();
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
     await this.#listen(file, settings);
@@ -114,6 +116,8 @@ class AaaServiceRun {
         connected,
         revocations: this.#revocations.size,
         revocationsCurrent: this.#revocations.current,
+        revocationsRefused: this.#revocations.refused,
+        revocationsRestored: this.#keeper?.restored ?? 0,
         running: this.#signer?.signer.running ?? 0,
       },
     };
@@ -122,6 +126,14 @@ class AaaServiceRun {
   #openSigner(settings: AaaService): Promise<OpenSigner> {
     const libdirs = this.#config.libdir ?? [];
     return openSigner({ host: this.#host, settings, libdirs, revocations: this.#revocations });
+  }
+
+  async #keepRevocations(file: string, settings: AaaService): Promise<void> {
+    const trust = async () => (await revokersOf(file, settings)).trust;
+    const keeper = new RevocationKeeper(this.#host, { connection, replicas: this.#config['plugin.muster.aaa.replicas'], trust });
+    this.#keeper = keeper;
+    this.#revocations = keeper.revocations;
+    await keeper.start();
   }
 
   #loginParts(file: string, settings: AaaService): Parameters<typeof openLogins>[0] {

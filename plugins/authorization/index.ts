@@ -23,6 +23,7 @@ interface AuthorizeRequest {
 const recheckMs = 250;
 /** Names of agents come from requests, so what is remembered of them is bounded. */
 const maxFiles = 1_024;
+const noGroups: ReadonlyMap<string, readonly string[]> = new Map();
 
 export default definePlugin({
   kind: 'authorizer',
@@ -60,7 +61,7 @@ class Policies {
           allowed: false,
           reason: `there is no policy for the agent ${agent}${this.#folder ? ` in ${this.#folder}` : ', since there is no configuration file'}`,
         };
-      const groups = this.#load('groups', parseGroups) ?? new Map<string, readonly string[]>();
+      const groups = this.#load('groups', (text) => this.#told('groups', parseGroups(text)))?.members ?? noGroups;
       const decision = decide(policy.value, { caller, action, facts, classes, groups });
       return { allowed: decision.allowed, reason: `${policy.name}: ${decision.reason}` };
     } catch (error) {
@@ -81,9 +82,12 @@ class Policies {
   }
 
   #parse(file: string, text: string): Policy {
-    const policy = parsePolicy(text, { defaultAllow: this.#config['plugin.actionpolicy.allow_unconfigured'] ?? false });
-    for (const warning of policy.warnings) this.#host.log.warn(`${file}: ${warning}`);
-    return policy;
+    return this.#told(file, parsePolicy(text, { defaultAllow: this.#config['plugin.actionpolicy.allow_unconfigured'] ?? false }));
+  }
+
+  #told<T extends { readonly warnings: readonly string[] }>(file: string, read: T): T {
+    for (const warning of read.warnings) this.#host.log.warn(`${file}: ${warning}`);
+    return read;
   }
 
   /** A parsed file, or undefined if there is none. Looked at again after a quarter of a second, since every request asks. */

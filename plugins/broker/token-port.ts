@@ -2,9 +2,11 @@
 
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { machineIdentity } from '../wire/identity.ts';
-import { CalloutConnection } from './callout/connection.ts';
+import { CalloutConnection, loopbackOf } from './callout/connection.ts';
 import { type HolderTrust, holderGrants, readHolderTrust } from './callout/holders.ts';
+import { openConnections } from './callout/monitor.ts';
 import { accountName, userName } from './callout/nkeys.ts';
+import { RevokedHolders } from './callout/revoked.ts';
 import { type CalloutSecrets, calloutSecrets } from './callout/secrets.ts';
 import { jetstreamDomain } from './configuration.ts';
 import { calloutVersion, isAtLeast, programVersion } from './program.ts';
@@ -17,11 +19,15 @@ export interface TokenPortConfig {
   readonly 'plugin.choria.network.tls_timeout': number;
   readonly 'plugin.choria.network.write_deadline': number;
   readonly 'plugin.muster.broker.token_port': number;
+  readonly 'plugin.choria.network.client_port': number;
 }
 
 const portKey = 'plugin.muster.broker.token_port';
 const account = 'choria';
 const calloutUser = 'callout';
+const calloutConnection = 'callout-tokens';
+/** To the fleet's broker, as whoever has a certificate. */
+const fleetConnection = 'fleet';
 const maxConnections = 50_000;
 
 export interface TokenPortOptions {
@@ -33,9 +39,14 @@ export interface TokenPortOptions {
 
 export class TokenPort {
   readonly server: WatchedServer;
+  readonly #host: Host;
+  readonly #config: TokenPortConfig;
+  readonly #options: TokenPortOptions;
   readonly #callout: CalloutConnection;
+  readonly #holders: RevokedHolders;
 
   private constructor(host: Host, config: TokenPortConfig, options: TokenPortOptions, trust: HolderTrust) {
+    [this.#host, this.#config, this.#options] = [host, config, options];
     const secrets = calloutSecrets(host.stateFolder ?? '.');
     this.server = new WatchedServer(host, {
       id: 'nats-server-tokens',
@@ -47,12 +58,19 @@ export class TokenPort {
       monitorFile: 'monitor-port-tokens',
       configuration: (monitorPort) => configurationText(config, options, secrets, monitorPort),
     });
+    this.#holders = new RevokedHolders(host, {
+      connection: fleetConnection,
+      system: calloutConnection,
+      trust: trust.clients,
+      connections: () => openConnections(this.server.monitorPort, account),
+    });
+    const entrance = { account, domain: jetstreamDomain(machineIdentity(config.identity)) };
     this.#callout = new CalloutConnection(host, {
-      connection: 'callout-tokens',
+      connection: calloutConnection,
       account,
       title: 'the port for tokens',
       issuer: secrets.issuer,
-      grants: holderGrants(trust, { account, domain: jetstreamDomain(machineIdentity(config.identity)) }),
+      grants: holderGrants(trust, entrance, this.#holders),
       listen: config['plugin.choria.network.listen_address'],
       port: config[portKey],
       user: calloutUser,
@@ -75,6 +93,16 @@ export class TokenPort {
   async start(): Promise<void> {
     const { wasRunning } = await this.server.start();
     await this.#callout.open(this.server, wasRunning);
+    const listen = this.#config['plugin.choria.network.listen_address'];
+    await this.#host.bus.open({
+      connection: fleetConnection,
+      servers: [`${loopbackOf(listen)}:${this.#config['plugin.choria.network.client_port']}`],
+      name: 'token-port',
+      wait: false,
+      // It does not leave this machine, and the certificate need not name the address that it listens on.
+      tls: { ...this.#options.tls, rejectUnauthorized: false },
+    });
+    await this.#holders.start();
   }
 
   stop(): void {

@@ -5,6 +5,7 @@ import { type Bucket, type BusMessage, definePlugin, type Host, PluginError } fr
 import { readLifecycleEvent } from '../wire/lifecycle.ts';
 import { readInventoryMessage } from '../wire/registration.ts';
 import { ageAllowed } from '../wire/rpc.ts';
+import { type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { connect } from './connect.ts';
 import {
   afterEvent,
@@ -31,7 +32,7 @@ const maxAttempts = 8;
 /** A refusal is told in the log this often at most. */
 const repeatMs = 60_000;
 
-interface Config {
+interface Config extends SecurityChoice {
   readonly 'plugin.muster.registry.forget_after': number;
   readonly 'plugin.muster.registry.replicas': number;
   readonly 'plugin.muster.registry.max_nodes': number;
@@ -105,7 +106,7 @@ class Registry {
   }
 
   async #registration({ payload }: BusMessage): Promise<void> {
-    const { results } = (await this.#host.plugins.call('security', 'x509', 'security/open', {
+    const { results } = (await this.#host.plugins.call('security', securityPlugin(this.#config), 'security/open', {
       from: 'nodes',
       messages: [{ payload }],
     })) as { results: Opened[] };

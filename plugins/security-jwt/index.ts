@@ -25,7 +25,7 @@ import {
 import { Countersigner, type Delegator } from './countersign.ts';
 import { isSignedElsewhere, signElsewhere } from './elsewhere.ts';
 import { type Credentials, type Role, readCredentials, type SecurityConfig } from './identity.ts';
-import { type OpenParts, openRequest } from './request.ts';
+import { type OpenParts, openOfNode, openRequest } from './request.ts';
 import { RevokedTokens } from './revoked.ts';
 import { TokenTrust } from './trust.ts';
 
@@ -40,7 +40,6 @@ export default definePlugin({
     const config = host.config as SecurityConfig;
     const tally = new Tally(2);
     const countersigner = new Countersigner();
-    const revoked = config['plugin.muster.revocations'] === false ? undefined : new RevokedTokens(host);
     let trust: TokenTrust | undefined;
     let nodeCredentials: Promise<Credentials> | undefined;
 
@@ -48,6 +47,8 @@ export default definePlugin({
       trust ??= new TokenTrust(config);
       return trust;
     };
+    const isFollowing = config['plugin.muster.revocations'] !== false;
+    const revoked = isFollowing ? new RevokedTokens(host, () => tokens().anchors) : undefined;
     const ofNode = (): Promise<Credentials> => {
       nodeCredentials ??= readCredentials(config, 'server');
       nodeCredentials.catch(() => {
@@ -148,8 +149,7 @@ async function attempt<T extends object>(
 }
 
 function openFor(from: 'callers' | 'nodes', payload: Uint8Array, parts: OpenParts) {
-  if (from === 'callers') return openRequest(payload, parts);
-  throw new WireError('WIRE_CALLER', 'what nodes tell of themselves by protocol v2 is not read here');
+  return from === 'callers' ? openRequest(payload, parts) : openOfNode(payload, parts.trust());
 }
 
 function seal({ id, agent, sender, body, seenBy = [], federation, server }: ReplyToSeal, signer: Credentials | undefined) {

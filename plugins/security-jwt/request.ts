@@ -47,6 +47,31 @@ export async function openRequest(payload: Uint8Array, { trust, unsigned, revoke
   };
 }
 
+/** What a node tells of itself, signed with the key that its own token is for. @throws WireError saying what does not hold */
+export async function openOfNode(payload: Uint8Array, trust: TokenTrust, now = new Date()) {
+  const { data, headers } = readTransport(payload);
+  const { request: bytes, signature, caller: token, signer } = readSecureRequest(data);
+  const request = readRequest(bytes.toString('utf8'));
+  if (signer !== undefined) throw new WireError('WIRE_CALLER', 'nobody signs for a node');
+  const { identity, public_key: key } = await trust.node(token, now);
+  const who = identity.slice(0, 80);
+  if (signature.length !== signatureBytes) throw new WireError('WIRE_UNSIGNED', 'the request is not signed');
+  if (!verify(null, bytes, publicFromHex(key), signature))
+    throw new WireError('WIRE_SIGNATURE', `the signature of the node ${who} does not belong to this request`);
+  if (request.sender !== identity || request.caller !== identity)
+    throw new WireError('WIRE_CALLER', `${who} tells of the node ${request.sender.slice(0, 60)}, which is not its own name`);
+  return {
+    request: {
+      version: 2,
+      ...request,
+      time: Math.floor(request.time),
+      body: decodePayload(request.body),
+      digest: digestOf(bytes),
+    },
+    transport: headers,
+  };
+}
+
 async function checkSigned(secure: SecureRequest, caller: string, trust: TokenTrust, now: Date): Promise<Vouched> {
   const vouched = await trust.vouch(secure.caller, secure.signer, now);
   checkSignature(secure, vouched);

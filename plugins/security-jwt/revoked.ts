@@ -3,8 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Host, PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
+import type { TrustAnchors } from '../wire/tokens/anchors.ts';
 import type { ClientClaims } from '../wire/tokens/client.ts';
-import { followRevocations, type Revocations } from '../wire/tokens/revocations.ts';
+import { followRevocations, newRevocations } from '../wire/tokens/follow-revocations.ts';
+import type { Revocations } from '../wire/tokens/revocations.ts';
 
 /** Connection of a node. */
 const connection = 'node';
@@ -16,12 +18,15 @@ const againMs = 5_000;
 
 export class RevokedTokens {
   readonly #host: Host;
+  readonly #trust: () => TrustAnchors;
   #following: Promise<Revocations | undefined> | undefined;
   #failedAt = Number.NEGATIVE_INFINITY;
   #said = '';
 
-  constructor(host: Host) {
+  /** @param trust the keys that tokens are trusted by, which sign revocations as well */
+  constructor(host: Host, trust: () => TrustAnchors) {
     this.#host = host;
+    this.#trust = trust;
   }
 
   /** @throws WireError `WIRE_CALLER` for a token that was revoked */
@@ -56,7 +61,8 @@ export class RevokedTokens {
   }
 
   async #start(): Promise<Revocations> {
-    const revocations = await followRevocations(this.#host, connection);
+    const revocations = newRevocations(this.#host, { trust: this.#trust });
+    await followRevocations(this.#host, connection, revocations);
     const until = performance.now() + firstMs;
     while (!revocations.current && performance.now() < until) await sleep(pollMs);
     return revocations;

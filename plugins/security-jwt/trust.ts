@@ -2,10 +2,10 @@
 
 import { PluginError } from '../../core/sdk/typescript/index.ts';
 import { WireError } from '../wire/errors.ts';
-import { type ClientClaims, verifyClientToken } from '../wire/tokens/client.ts';
+import { type ClientClaims, type TrustAnchors, verifyClientToken } from '../wire/tokens/client.ts';
 import { TokenError } from '../wire/tokens/errors.ts';
 import { readUnverified, readVerificationKey, type VerificationKey } from '../wire/tokens/jwt.ts';
-import { endOf } from '../wire/tokens/server.ts';
+import { endOf, type ServerClaims, verifyServerToken } from '../wire/tokens/server.ts';
 import type { SecurityConfig } from './identity.ts';
 
 const maxRemembered = 4_096;
@@ -44,6 +44,10 @@ export class TokenTrust {
     return this.#issuers.size === 0 && this.#signers.length === 0;
   }
 
+  get anchors(): TrustAnchors {
+    return this.#issuers.size > 0 ? { issuers: this.#issuers } : { signers: this.#signers };
+  }
+
   /**
    * The claims of the caller, and of whoever signed for him, if one key vouches for both.
    * @throws WireError `WIRE_CALLER`
@@ -61,6 +65,16 @@ export class TokenTrust {
       }
     }
     throw new WireError('WIRE_CALLER', reason);
+  }
+
+  /** The claims of a node's token. Nodes tell of themselves seldom, so that nothing is remembered. @throws WireError `WIRE_CALLER` */
+  async node(token: string, now: Date): Promise<ServerClaims> {
+    try {
+      return await verifyServerToken(token, this.anchors, now);
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      throw new WireError('WIRE_CALLER', error.message);
+    }
   }
 
   async #keysFor(token: string): Promise<readonly VerificationKey[]> {

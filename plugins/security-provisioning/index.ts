@@ -1,4 +1,5 @@
-// Protocol v1 on a node that has no certificate yet: requests are read and not verified, replies are hashed and not signed.
+// Security of a node that has neither certificate nor token of its own yet: requests are read and not verified, replies are
+// hashed and not signed. It is protocol v1, or v2 where the provisioning token says so.
 
 import { readFileSync } from 'node:fs';
 import { definePlugin, type Host, PluginError } from '../../core/sdk/typescript/index.ts';
@@ -18,6 +19,7 @@ import {
   secureRequestText,
   transportBytes,
 } from '../wire/v1/messages.ts';
+import { openV2, sealV2 } from './v2.ts';
 
 /** What Choria writes in place of a signature and of a certificate. */
 const unsigned = 'insecure';
@@ -34,14 +36,22 @@ export default definePlugin({
         'UNAVAILABLE',
         'security/provisioning verifies nothing and is for nodes in provisioning mode only; set plugin.muster.security to x509',
       );
+    const isV2 = host.config['plugin.muster.provisioning.v2'] === true;
     return {
       methods: {
         'security/identity': () => identity(host),
         'security/open': ({ messages }: { messages: readonly { readonly payload: Uint8Array }[] }) => ({
-          results: messages.map(({ payload }) => attempt(() => open(payload))),
+          results: messages.map(({ payload }) => attempt(() => (isV2 ? openV2(payload) : open(payload)))),
         }),
-        'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({ messages: replies.map(seal) }),
+        'security/seal': ({ replies }: { replies: readonly ReplyToSeal[] }) => ({
+          messages: replies.map(isV2 ? sealV2 : seal),
+        }),
         'security/sign': ({ requests }: { requests: readonly RequestToSign[] }) => {
+          if (isV2)
+            throw new PluginError(
+              'UNAVAILABLE',
+              'a node of protocol 2 that is not provisioned yet has no token to ask others with',
+            );
           const callerid = `choria=${machineIdentity(host.config.identity as string | undefined)}`;
           return { messages: requests.map((request) => unsignedRequest(request, callerid)) };
         },

@@ -105,7 +105,11 @@ function warningsFor({ default: byDefault, protocolV2, plaintext, insecure }: Ma
           'with --no-default a machine without a configuration is not provisioned, and a node that loses its own does not come back',
         ]
       : []),
-    ...(protocolV2 ? ["Muster's nodes do not speak protocol 2; this token is for Choria's"] : []),
+    ...(protocolV2
+      ? [
+          "with --protocol-v2 nodes are provisioned by Choria's provisioner, configured for protocol 2; Muster's speaks protocol 1",
+        ]
+      : []),
     ...(plaintext ? ['with --plaintext the token and all that nodes are given can be read on the way'] : []),
     ...(insecure === false
       ? ['with --no-insecure nothing is safer: a node without a certificate has nothing to verify requests with']

@@ -158,7 +158,8 @@ function matchWord(wanted: string, actual: string, compile: Compile): boolean {
   return source === undefined ? wanted === actual : (compile(source)?.test(actual) ?? false);
 }
 
-function matchFacts(filters: readonly FactFilter[], facts: unknown, compile: Compile): boolean {
+/** Whether the facts fit all filters. */
+export function matchFacts(filters: readonly FactFilter[], facts: unknown, compile: Compile = compilePattern): boolean {
   try {
     return filters.every((filter) => matchFact(facts, filter, compile));
   } catch (error) {

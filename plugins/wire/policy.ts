@@ -1,8 +1,9 @@
 // Action policies in Choria's format: text to rules, and the decision for a request. Whatever is unclear denies.
 
-import { FactError, matchFact, parseFactString } from './fact-string.ts';
-import { matchClass } from './filter.ts';
-import { compilePattern, patternSource } from './regexp.ts';
+import { RE2JS } from 're2js';
+import { type FactFilter, parseFactString } from './fact-string.ts';
+import { matchClass, matchFacts } from './filter.ts';
+import { compilePattern } from './regexp.ts';
 
 export interface PolicyRule {
   readonly line: number;
@@ -10,8 +11,8 @@ export interface PolicyRule {
   readonly callers: string;
   readonly actions: string;
   readonly facts: string;
-  /** Undefined for a line of four columns; then a fitting rule denies. */
-  readonly classes: string | undefined;
+  /** Empty for a line of four columns; where callers and actions fit, it denies. */
+  readonly classes: string;
 }
 
 export interface Policy {
@@ -34,48 +35,66 @@ export interface Decision {
   readonly reason: string;
 }
 
+/** A rule as Choria's servers read it: what stands last in a line with more columns is the classes. */
+const rulePattern = RE2JS.compile('^(allow|deny)\\t+(.+?)\\t+(.+?)\\t+(.+?)(\\t+(.+?))*$');
+
 export function parsePolicy(text: string, { defaultAllow = false } = {}): Policy {
   const rules: PolicyRule[] = [];
   const warnings: string[] = [];
   let fallback = defaultAllow;
-  for (const [index, line] of text.split('\n').entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
-    const stated = /^policy default (\S+)$/.exec(line);
+  for (const { line, number } of linesOf(text)) {
+    const stated = /^policy[\t\f\r ]+default[\t\f\r ]+(\w+)/.exec(line);
     if (stated) {
       fallback = stated[1] === 'allow';
       continue;
     }
-    const [effect, callers, actions, facts, ...classes] = line.split(/\t+/);
-    if ((effect !== 'allow' && effect !== 'deny') || callers === undefined || actions === undefined || facts === undefined) {
-      warnings.push(`line ${index + 1} is no rule: use allow or deny, callers, actions, facts and classes, with tabs between`);
-      continue;
-    }
-    rules.push({ line: index + 1, effect, callers, actions, facts, classes: classes.at(-1) });
+    const rule = readRule(line, number);
+    if (typeof rule === 'string') warnings.push(`line ${number} ${rule}`);
+    else rules.push(rule);
   }
   return { rules, defaultAllow: fallback, warnings };
 }
 
-/** Groups of callers: a name and its members on each line. */
-export function parseGroups(text: string): ReadonlyMap<string, readonly string[]> {
-  const groups = new Map<string, readonly string[]>();
-  for (const line of text.split('\n')) {
-    const [name = '', ...members] = line.split(' ');
-    if (/^[\w.-]+$/.test(name) && members.length > 0) groups.set(name, members);
+/** @returns the rule, or why the line counts for nothing */
+function readRule(line: string, number: number): PolicyRule | string {
+  const columns = rulePattern.matcher(line);
+  if (!columns.find()) return 'is no rule: use allow or deny, callers, actions, facts and classes, with tabs between';
+  const [effect, callers, actions, facts, classes] = [1, 2, 3, 4, 6].map((group) => columns.group(group) ?? '');
+  const rule = { callers: callers ?? '', actions: actions ?? '', facts: facts ?? '', classes: classes ?? '' };
+  if (isCompound(rule.facts) || isCompound(rule.classes))
+    return `is passed over, also if it denies: compound statements (!, not, and, or, parentheses) are not evaluated`;
+  return { line: number, effect: effect === 'allow' ? 'allow' : 'deny', ...rule };
+}
+
+export interface Groups {
+  readonly members: ReadonlyMap<string, readonly string[]>;
+  readonly warnings: readonly string[];
+}
+
+/** Groups of callers: a name and its members on each line, with single blanks between. */
+export function parseGroups(text: string): Groups {
+  const members = new Map<string, readonly string[]>();
+  const warnings: string[] = [];
+  for (const { line, number } of linesOf(text)) {
+    const [name = '', ...others] = line.split(' ');
+    if (/^[\w.-]+$/.test(name) && others.length > 0) members.set(name, others);
+    else warnings.push(`line ${number} is no group: write its name, and its members with single blanks between`);
   }
-  return groups;
+  return { members, warnings };
+}
+
+/** Lines that say something, without the end that editors on Windows give them. */
+function* linesOf(text: string): Generator<{ line: string; number: number }> {
+  for (const [index, whole] of text.split('\n').entries()) {
+    const line = whole.replace(/\r$/, '');
+    if (!/^(#.*|[\t\f\r ]*)$/.test(line)) yield { line, number: index + 1 };
+  }
 }
 
 /** The first rule that fits decides. */
 export function decide(policy: Policy, request: PolicyRequest): Decision {
   for (const rule of policy.rules) {
     if (!matchCallers(rule.callers, request) || !matchActions(rule.actions, request.action)) continue;
-    if (rule.classes === undefined) return { allowed: false, reason: `line ${rule.line} has no column for classes` };
-    if (isCompound(rule.facts) || isCompound(rule.classes)) {
-      // A rule that can't be evaluated must not open anything: an allow is passed over, a deny stands.
-      if (rule.effect === 'deny')
-        return { allowed: false, reason: `line ${rule.line} denies, and its conditions are compound, which are not evaluated` };
-      continue;
-    }
     const fits = matchConditions(rule, request);
     if (typeof fits === 'string') return { allowed: false, reason: `line ${rule.line}: ${fits}` };
     if (fits)
@@ -92,11 +111,14 @@ export function decide(policy: Policy, request: PolicyRequest): Decision {
 
 function matchCallers(field: string, { caller, groups }: PolicyRequest): boolean {
   if (field === '*') return true;
-  for (const entry of field.split(' ')) {
-    if (entry === caller || groups.get(entry)?.includes(caller)) return true;
-    const source = patternSource(entry);
-    if (source === undefined) continue;
-    const pattern = compilePattern(source);
+  const entries = field.split(' ');
+  if (entries.some((entry) => groups.get(entry)?.includes(caller))) return true;
+  for (const entry of entries) {
+    if (entry === caller) return true;
+    if (!entry.startsWith('/')) continue;
+    // A pattern that can't be read ends the line, for what it should have kept out is not known.
+    const source = /^\/(.+)\/$/.exec(entry)?.[1];
+    const pattern = source === undefined ? undefined : compilePattern(source);
     if (!pattern) return false;
     if (pattern.test(caller)) return true;
   }
@@ -108,26 +130,20 @@ function matchActions(field: string, action: string): boolean {
 }
 
 function isCompound(field: string): boolean {
-  return field.split(' ').some((entry) => entry.startsWith('!') || /^(not|and|or)$/.test(entry) || /\(.*\)/.test(entry));
+  return field.split(' ').some((entry) => /^!|^(not|and|or)$|\(.+\)/.test(entry));
 }
 
-function matchConditions({ facts, classes = '' }: PolicyRule, request: PolicyRequest): boolean | string {
-  if (facts !== '*') {
-    for (const entry of facts.split(' ')) {
-      const filter = parseFactString(entry);
-      if (!filter) return `'${entry}' is no condition on a fact`;
-      try {
-        if (!matchFact(request.facts, filter)) return false;
-      } catch (error) {
-        if (error instanceof FactError) return error.message;
-        throw error;
-      }
-    }
+/** @returns whether both fit, or what can't be read, which denies whatever the other says */
+function matchConditions({ facts, classes }: PolicyRule, request: PolicyRequest): boolean | string {
+  const filters: FactFilter[] = [];
+  for (const entry of facts === '*' ? [] : facts.split(' ')) {
+    const filter = parseFactString(entry);
+    if (!filter) return `'${entry}' is no condition on a fact`;
+    filters.push(filter);
   }
-  if (classes === '*') return true;
-  for (const entry of classes.split(' ')) {
-    if (parseFactString(entry)) return `'${entry}' is a condition on a fact in the column for classes`;
-    if (!matchClass(entry, request.classes)) return false;
-  }
-  return true;
+  if (classes === '') return 'it has no column for classes';
+  const names = classes === '*' ? [] : classes.split(' ');
+  const strange = names.find((entry) => /.[<>=]./.test(entry));
+  if (strange !== undefined) return `'${strange}' is a condition on a fact in the column for classes`;
+  return matchFacts(filters, request.facts) && names.every((name) => matchClass(name, request.classes));
 }

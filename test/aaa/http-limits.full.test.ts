@@ -48,4 +48,4 @@ test('calls that wait for their answers count as long as they hold what was sent
     answer();
     await listener.stop();
   }
-}, 60_000);
+});

@@ -77,7 +77,7 @@ describe.each([
       told.err += chunk;
     });
     const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)));
-    const address = (pattern: RegExp) => until('an address is shown', () => pattern.exec(told.err)?.[1], 20_000);
+    const address = (pattern: RegExp) => until('an address is shown', () => pattern.exec(told.err)?.[1]);
     return { told, ended, address };
   }
 
@@ -107,7 +107,7 @@ describe.each([
       mode: 0o755,
     });
     const { told, ended } = begin([], { DISPLAY: ':1', PATH: `${service.folder}${delimiter}${process.env.PATH}` });
-    await until('a browser is opened', () => existsSync(opened), 20_000);
+    await until('a browser is opened', () => existsSync(opened));
     const address = readFileSync(opened, 'utf8').trim();
     expect(told.err).toContain(`A browser opens; if none does, open ${address}`);
     const page = await (await browser.newContext()).newPage();

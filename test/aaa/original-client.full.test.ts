@@ -79,7 +79,7 @@ describe.skipIf(program === undefined)('choria login', () => {
       );
     };
     try {
-      await until('it asks for the name', () => shown.includes('Username'), 20_000);
+      await until('it asks for the name', () => shown.includes('Username'));
       await typeUntil('it asks for the password', '\r', () => shown.includes('Password'));
       await typeUntil('it ends', `${typed}\r`, () => child.exitCode !== null);
       await ended;

@@ -55,7 +55,7 @@ describe.skipIf(program === undefined)("muster login at Choria's AAA service", (
       stdio: 'ignore',
       env: { ...process.env, USER: 'root' },
     });
-    await until('it listens', () => accepts(port), 20_000);
+    await until('it listens', () => accepts(port));
     mkdirSync(file('client'));
   });
   afterAll(async () => {

@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   await fleet.node('web1.test', { policies });
   anna = await service.user('ann.lee', { agents: ['rpcutil.*'] });
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   await fleet.stop();
@@ -59,6 +59,15 @@ describe.each([
       /the signer refused the request \(Request [dD]enied\): Your list does not have choria_util\.info\./,
     );
   });
+});
+
+test.each([
+  ['over HTTP', () => overHttp(service.port)],
+  ['over the brokers', () => overBus],
+])('the same with plugins of the client persistent, %s', async (_way, signer) => {
+  const client = await fleet.client('desk.test', { ...keep(anna, 'anna'), ...signer() }, 'persistent');
+  expect((await client.ask('web1.test', 'rpcutil', 'ping')).statuscode).toBe(0);
+  await expect(client.ask('web1.test', 'choria_util', 'info')).rejects.toThrow('Your list does not have choria_util.info.');
 });
 
 test('without a token, certificates sign as before', async () => {

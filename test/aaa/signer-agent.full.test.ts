@@ -43,7 +43,7 @@ describe.each([
     services = [first, await SignerService.start(fleet.authority, { ...options, beside: first })];
     nats = await fleet.connection('desk.test');
     anna = await first.user('anna', { agents: ['rpcutil.*'] });
-  }, 60_000);
+  });
   afterAll(async () => {
     for (const service of services) await service.stop();
     await fleet.stop();
@@ -199,4 +199,4 @@ test('secret inputs are in no record, whatever becomes of the request, and recor
     await fleet.stop();
     remove();
   }
-}, 60_000);
+});

@@ -54,7 +54,7 @@ beforeAll(async () => {
   fleet = await Fleet.start();
   service = await SignerService.start(fleet.authority);
   anna = await service.user('anna', { agents: ['rpcutil.*', 'webstack.*'] });
-}, 60_000);
+});
 afterAll(async () => {
   await service.stop();
   await fleet.stop();

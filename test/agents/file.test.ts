@@ -42,7 +42,7 @@ beforeAll(async () => {
   });
   await fleet.node('closed.test');
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -66,7 +66,7 @@ const base64 = (content: Buffer | string) => Buffer.from(content).toString('base
 test('is built, and passes the conformance kit', async () => {
   const outcomes = await testBundle(fleet.runtime, join(distributionRoot(), 'agents/file'));
   expect(outcomes.filter(({ passed }) => !passed)).toEqual([]);
-}, 60_000);
+});
 
 describe('reading', () => {
   test.each(['md5', 'sha1', 'sha256', 'sha512'])('tells the %s of a file, as node:crypto knows it', async (type) => {

@@ -3,11 +3,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { testBundle } from '../../core/conformance/kit.ts';
-import { distributionRoot } from '../../core/host/distribution.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { freePort, until } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -23,7 +20,7 @@ beforeAll(async () => {
   fleet = await Fleet.start();
   node = await fleet.node('net.test');
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   for (const server of servers) server.close();
   await fleet.stop();
@@ -45,11 +42,6 @@ async function listen(host: string): Promise<number> {
   if (typeof address !== 'object' || address === null) throw new Error('the server has no port');
   return address.port;
 }
-
-test('passes the conformance kit', async () => {
-  const outcomes = await testBundle(fleet.runtime, join(distributionRoot(), 'agents/nettest'));
-  expect(outcomes.filter(({ passed }) => !passed)).toEqual([]);
-}, 60_000);
 
 describe('connect', () => {
   test.each([
@@ -129,7 +121,7 @@ sys.stdin.read()
     cancel.abort(new Error('enough'));
     await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
     const inFlight = () => node.host.list('agent').find(({ name }) => name === 'nettest')?.inFlight;
-    await until('nothing runs any more', () => inFlight() === 0, 3_000);
+    await until('nothing runs any more', () => inFlight() === 0, 4_000);
   });
 });
 

@@ -168,30 +168,6 @@ describe('plugin new', () => {
     expect(JSON.parse(out)).toEqual({ statuscode: 0, statusmsg: 'OK', data: { greeting: 'Hello, Ada!' } });
   });
 
-  test.each(['ts', 'python', 'ruby', 'shell'])('writes a data plugin in %s that works at once', async (language) => {
-    const name = `size_${language}`;
-    expect((await muster('plugin', 'new', 'data', name, '--lang', language)).code).toBe(0);
-    writeFileSync(join(folder, 'measured'), '12345');
-    const { out } = await muster(
-      'plugin',
-      'call',
-      `./${name}`,
-      'data/get',
-      JSON.stringify({ source: name, query: join(folder, 'measured') }),
-    );
-    expect(JSON.parse(out)).toEqual({ data: { size: 5 } });
-  });
-
-  test.each(['ts', 'python', 'ruby', 'shell'])(
-    'writes a plugin of any kind in %s that answers by its contract',
-    async (language) => {
-      const name = `judge_${language}`;
-      await muster('plugin', 'new', 'authorizer', name, '--lang', language);
-      const { code, out } = await muster('plugin', 'call', `./${name}`, 'authorizer/authorize', '{"requests":[]}');
-      expect([code, JSON.parse(out)]).toEqual([0, { decisions: [] }]);
-    },
-  );
-
   test('says what is wrong with its arguments', async () => {
     mkdirSync(join(folder, 'taken'));
     expect((await muster('plugin', 'new', 'agent', 'x', '--lang', 'cobol')).err).toContain(

@@ -4,55 +4,18 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { distributionRoot } from '../../core/host/distribution.ts';
-import { Fleet } from '../support/fleet.ts';
+import { runMuster } from '../support/command.ts';
+import { Operator } from '../support/operator.ts';
 import { scriptedNode } from '../support/scripted-node.ts';
 
-const main = join(distributionRoot(), 'core/cli/main.js');
-let fleet: Fleet;
-let config: string;
+let operator: Operator;
 
 beforeAll(async () => {
-  fleet = await Fleet.start();
-  await Promise.all([
-    fleet.node('a.test', { facts: { site: 'oslo', size: 1 }, classes: ['red'] }),
-    fleet.node('b.test', {
-      facts: { site: 'oslo', size: 3 },
-      classes: ['blue'],
-      policies: { rpcutil: ['policy default deny', 'allow\t*\tget_fact ping inventory daemon_stats collective_info\t*\t*'] },
-    }),
-  ]);
-  config = join(fleet.folder, 'client.conf');
-  const values = {
-    ...(await fleet.certificate('operator.mcollective')),
-    identity: 'operator.mcollective',
-    discovery_timeout: 1,
-    'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
-  };
-  writeFileSync(
-    config,
-    Object.entries(values)
-      .map(([key, value]) => `${key} = ${value}\n`)
-      .join(''),
-  );
-}, 60_000);
-afterAll(() => fleet.stop());
+  operator = await Operator.start();
+});
+afterAll(() => operator.stop());
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function run(program: string, args: readonly string[]): Promise<Ran> {
-  return new Promise((resolve) => {
-    execFile(program, args, { cwd: fleet.folder, env: { ...process.env, NO_COLOR: '1' } }, (error, out, err) =>
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
-    );
-  });
-}
-
-const muster = (...args: string[]) => run(process.execPath, [main, ...args, '--config', config]);
+const muster = (...args: string[]) => operator.muster(...args);
 
 describe('ping', () => {
   test('prints a line for each node and statistics', async () => {
@@ -91,11 +54,11 @@ describe('find', () => {
   });
 
   test('reads nodes from a file', async () => {
-    writeFileSync(join(fleet.folder, 'nodes.txt'), 'b.test\na.test\n');
-    writeFileSync(join(fleet.folder, 'nodes.json'), '["a.test"]');
+    writeFileSync(join(operator.fleet.folder, 'nodes.txt'), 'b.test\na.test\n');
+    writeFileSync(join(operator.fleet.folder, 'nodes.json'), '["a.test"]');
     expect((await muster('find', '--nodes', 'nodes.txt')).out).toBe('a.test\nb.test\n');
     expect((await muster('find', '--nodes', 'nodes.json')).out).toBe('a.test\n');
-    writeFileSync(join(fleet.folder, 'nodes.txt'), 'not a name\n');
+    writeFileSync(join(operator.fleet.folder, 'nodes.txt'), 'not a name\n');
     expect(await muster('find', '--nodes', 'nodes.txt')).toMatchObject({
       code: 1,
       err: expect.stringContaining("nodes.txt: 'not a name' is no node name"),
@@ -121,13 +84,6 @@ describe('find', () => {
       out: '',
       err: expect.stringContaining(`'${written}' is no pattern that nodes can use: `),
     });
-  });
-
-  test('tells whoever found nobody which words of an expression only some nodes know', async () => {
-    const hint = 'only nodes with a data plugin withh can fit the expression of -S\n';
-    expect(await muster('find', '-S', 'withh("red")')).toEqual({ code: 0, out: '', err: hint });
-    expect((await muster('req', 'rpcutil', 'ping', '-S', 'withh("red")')).err).toContain(hint);
-    expect((await muster('find', '-S', 'with("green")')).err).toBe('');
   });
 
   test('does not wait for no time at all', async () => {
@@ -184,7 +140,7 @@ Finished processing 2 / 2 hosts in TIME
     'spells out control characters, which would act on the terminal: %j',
     async (flags) => {
       const red = '\u001b[31mred\u009b\rover';
-      await scriptedNode(await fleet.connection(), 'evil.test', (heard) => heard.reply({ value: red, more: [red] }));
+      await scriptedNode(await operator.fleet.connection(), 'evil.test', (heard) => heard.reply({ value: red, more: [red] }));
       const { out } = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'evil.test', ...flags);
       expect(out).toContain('[31mred\\u009b');
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not get through
@@ -220,11 +176,6 @@ Finished processing 2 / 2 hosts in TIME
       expect(Number.isInteger(document.request_stats[name])).toBe(true);
   });
 
-  test('--json holds every reply, also of actions that show people none', async () => {
-    expect(JSON.parse((await muster('req', 'choria_util', 'info', '-I', 'a.test', '--json')).out).replies).toHaveLength(1);
-    expect((await muster('req', 'choria_util', 'info', '-I', 'a.test')).out).not.toContain('a.test');
-  });
-
   test('--jsonl prints an object a line as replies come in, and errors as well', async () => {
     const lines = (await muster(...getFact, '--jsonl')).out
       .trim()
@@ -234,22 +185,6 @@ Finished processing 2 / 2 hosts in TIME
     const failed = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-C', 'green', '--jsonl');
     expect(failed.code).toBe(0);
     expect(JSON.parse(failed.out.trim().split('\n').at(-1) ?? '')).toEqual({ k: 'error', err: 'did not discover any nodes' });
-  });
-
-  test('--table and --senders show who succeeded', async () => {
-    expect((await muster(...getFact, '--table')).out).toMatch(/^Sender +Fact +Value *\n[ab]\.test +site +oslo/);
-    expect((await muster(...getFact, '--senders')).out.trim().split('\n').sort()).toEqual(['a.test', 'b.test']);
-    expect((await muster(...getFact, '--senders', '--sort')).out).toBe('a.test\nb.test\n');
-    expect(JSON.parse((await muster(...getFact, '--senders', '--json')).out).sort()).toEqual(['a.test', 'b.test']);
-  });
-
-  test('-o writes to a file, --display none shows no reply', async () => {
-    const { out } = await muster(...getFact, '-o', 'result.txt', '--display', 'none');
-    expect(out).toBe('');
-    expect((await muster(...getFact, '-o', 'no/such/folder')).err).toContain('no/such/folder can not be written');
-    const written = readFileSync(join(fleet.folder, 'result.txt'), 'utf8');
-    expect(written).toContain('Finished processing 2 / 2 hosts');
-    expect(written).not.toContain('a.test');
   });
 
   test('names those that failed; 0 all the same, 2 with --strict', async () => {
@@ -299,59 +234,6 @@ Unexpected Responses: 0
     expect(masked).toBe(expected);
   });
 
-  test('names of silent nodes stand in three columns', async () => {
-    const names = ['a.x', 'bb.x', 'ccc.x', 'dddddddddddddd.x', 'e.x'];
-    const { out } = await muster('req', 'rpcutil', 'ping', ...names.flatMap((name) => ['-I', name]), '--timeout', '0.2');
-    expect(out).toContain(`
-Finished processing 0 / 5 hosts in `);
-    expect(out).toContain(`
-
-No Responses from: 5
-
-    a.x                 bb.x    ccc.x
-    dddddddddddddd.x    e.x
-`);
-  });
-
-  test('--jsonl has the message of each reply beside it', async () => {
-    const lines = (await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-I', 'a.test', '--jsonl')).out.trim().split('\n');
-    const result = JSON.parse(lines[2] ?? '');
-    expect(result).toEqual({
-      k: 'result',
-      pr: {
-        protocol: 'choria:reply:1',
-        message: expect.stringContaining('"value":"oslo"'),
-        envelope: {
-          requestid: expect.stringMatching(/^[0-9a-f]{32}$/),
-          senderid: 'a.test',
-          agent: 'rpcutil',
-          time: expect.any(Number),
-        },
-      },
-      rr: {
-        action: 'get_fact',
-        statuscode: 0,
-        statusmsg: 'OK',
-        data: { fact: 'site', value: 'oslo' },
-        sender: 'a.test',
-        time_utc: expect.stringMatching(/Z$/),
-      },
-    });
-    expect(Object.keys(result.rr)).toEqual(['action', 'statuscode', 'statusmsg', 'data', 'sender', 'time_utc']);
-  });
-
-  test('a canary that fails ends it with 3 and names those that were not asked, in text and JSON', async () => {
-    const denied = ['req', 'rpcutil', 'get_data', 'source=nothing', '-I', 'a.test', '-I', 'b.test', '--canary', '1'];
-    const { code, out, err } = await muster(...denied);
-    expect(code).toBe(3);
-    expect(out).toMatch(/\nCanary failed: 0 of 1 nodes succeeded, 1 had to\n\nNot asked: 1\n\n {4}b\.test\n$/);
-    expect(err).toContain('1 nodes were not asked');
-    const document = JSON.parse((await muster(...denied, '--json')).out);
-    expect(document.canary).toEqual({ asked: 1, ok: 0, needed: 1, passed: false });
-    expect(document.request_stats.not_asked).toEqual(['b.test']);
-    expect((await muster(...denied, '--canary-success', '0%')).code).toBe(0);
-  });
-
   test.each([
     [['req', 'no_such_agent', 'x'], 'there is no DDL for the agent no_such_agent'],
     [['req', 'rpcutil', 'dance'], 'unknown action rpcutil#dance; there are'],
@@ -367,8 +249,11 @@ No Responses from: 5
   });
 
   test('shows a progress bar on a terminal', async () => {
-    const command = [process.execPath, main, ...getFact, '--config', config].map((word) => `'${word}'`).join(' ');
-    const { out } = await run('script', ['-qec', `stty cols 120; ${command}`, '/dev/null']);
+    const command = operator
+      .command(...getFact)
+      .map((word) => `'${word}'`)
+      .join(' ');
+    const { out } = await operator.run('script', ...['-qec', `stty cols 120; ${command}`, '/dev/null']);
     expect(out).toMatch(/2 \/ 2 \[=+\] 100%/);
   });
 });
@@ -381,30 +266,6 @@ describe('facts, inventory and why', () => {
     expect(JSON.parse((await muster('facts', 'site', '--json')).out)).toEqual({
       oslo: { count: 2, identities: ['a.test', 'b.test'] },
     });
-  });
-
-  test('facts aligns values, lists nodes, or prints a table', async () => {
-    // As Choria's client does.
-    expect((await muster('facts', 'site', '-n')).out.replace(/[\d.]+m?s$/m, 'TIME')).toBe(`Report for fact: site
-
-  oslo found 2 times
-
-    a.test
-    b.test
-
-
-Finished processing 2 / 2 hosts in TIME
-`);
-    expect((await muster('facts', 'site', '--table', '-n')).out).toMatch(
-      /^Fact +Matches +Nodes *\noslo +2 +a\.test *\n +b\.test *\n$/,
-    );
-    expect((await muster('facts', 'size', '--json', '-r')).code).toBe(0);
-  });
-
-  test('ping --graph draws how many answered in each 50 ms', async () => {
-    const { out } = await muster('ping', '--graph', '-I', 'a.test');
-    expect(out).toMatch(/\n {30}Responses per 50ms\n\n$/);
-    expect(out).toMatch(/^ 1\.00 +┼/m);
   });
 
   test('inventory tells what a node is', async () => {
@@ -428,22 +289,21 @@ Finished processing 2 / 2 hosts in TIME
 describe('configuration of a client', () => {
   test('a broker that is not there is named', async () => {
     writeFileSync(
-      join(fleet.folder, 'gone.conf'),
-      `${readFileSync(config, 'utf8').replace(/middleware_hosts = .*/, 'middleware_hosts = 127.0.0.1:1')}`,
+      join(operator.fleet.folder, 'gone.conf'),
+      `${readFileSync(operator.config, 'utf8').replace(/middleware_hosts = .*/, 'middleware_hosts = 127.0.0.1:1')}`,
     );
-    const { code, err } = await run(process.execPath, [main, 'ping', '--config', join(fleet.folder, 'gone.conf')]);
+    const { code, err } = await runMuster(['ping', '--config', join(operator.fleet.folder, 'gone.conf')]);
     expect([code, err]).toEqual([1, expect.stringContaining('cannot connect to nats://127.0.0.1:1')]);
   });
 
   test('a project’s file overrides the user’s', async () => {
-    const project = join(fleet.folder, 'project');
+    const project = join(operator.fleet.folder, 'project');
     mkdirSync(project);
     writeFileSync(join(project, 'choria.conf'), 'plugin.choria.middleware_hosts = 127.0.0.1:2\n');
-    const { err } = await new Promise<Ran>((resolve) =>
-      execFile(process.execPath, [main, 'ping', '--config', config], { cwd: project }, (_error, out, text) =>
-        resolve({ code: 1, out, err: text }),
-      ),
-    );
+    const [program, ...args] = operator.command('ping');
+    const err = await new Promise<string>((resolve) => {
+      execFile(program, args, { cwd: project }, (_error, _out, text) => resolve(text));
+    });
     expect(err).toContain('127.0.0.1:2');
   });
 });

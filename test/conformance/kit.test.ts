@@ -25,7 +25,7 @@ describe('the plugin that is broken for it fails the check', () => {
       expect(outcomes).toHaveLength(1);
       expect(outcomes[0]).toMatchObject({ check, passed: false, problem: expect.stringMatching(/.{10}/) });
     },
-    60_000,
+    240_000,
   );
 
   test('and there is one for each check', async () => {
@@ -41,6 +41,6 @@ describe('all checks pass for', () => {
     async (plugin) => {
       expect(failed(await testBundle(runtime, broken, { plugin }))).toEqual([]);
     },
-    60_000,
+    240_000,
   );
 });

@@ -65,7 +65,7 @@ plugin.run()
       .map(([key, value]) => `${key} = ${value}\n`)
       .join(''),
   );
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 
 describe('nodes that were piped in', () => {

@@ -49,7 +49,7 @@ beforeAll(async () => {
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     'plugin.muster.discovery.source_timeout': '1500ms',
   });
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 
 const muster = (...args: string[]): Promise<Ran> => runMuster([...args, '--config', config]);
@@ -199,7 +199,7 @@ require('node:fs').writeFileSync(process.env.CHORIA_EXTERNAL_REPLY, JSON.stringi
     expect(out).toContain('… and 99799 more');
     expect(ms).toBeLessThan(40_000);
     expect(megabytes).toBeLessThan(600);
-  }, 60_000);
+  });
 });
 
 describe('what nodes answer', () => {

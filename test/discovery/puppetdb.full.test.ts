@@ -39,7 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.stop();
   remove();
-}, 60_000);
+});
 
 describe.each([['inline'], ['persistent']] as const)('%s', (runner) => {
   let host: TestHost;

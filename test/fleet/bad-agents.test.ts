@@ -166,7 +166,7 @@ beforeAll(async () => {
   node = await fleet.node('bad.test', { watched: [watched], config: { libdir } });
   client = await fleet.client();
   await until('the external agent is there', async () => (await client.ask('bad.test', 'external', 'crlf')).statuscode === 0);
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -286,8 +286,8 @@ test('an external agent that accepts later is asked again', async () => {
   await until('it was asked', () => existsSync(asked));
   expect((await go('later', 'go')).statuscode).toBe(2);
   writeFileSync(accepts, '');
-  await until('it is active', async () => (await go('later', 'go')).statuscode === 0, 15_000);
-}, 30_000);
+  await until('it is active', async () => (await go('later', 'go')).statuscode === 0);
+});
 
 describe('input', () => {
   const hostile = [

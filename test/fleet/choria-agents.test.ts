@@ -109,7 +109,7 @@ beforeAll(async () => {
   await until('the agents are announced', () =>
     node.log.some(({ message }) => message.startsWith('external agents: ') && message.includes('lamp')),
   );
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();

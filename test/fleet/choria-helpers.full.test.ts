@@ -87,11 +87,7 @@ afterAll(async () => {
 
 test('it declines, accepts later, reads its configuration, answers, fails and logs', async () => {
   const ask = (action: string) => client.ask('parrot.test', 'parrot', action, { message: 'hi; `id`' }, { timeoutMs: 10_000 });
-  await until(
-    'it has declined',
-    () => node.log.some(({ message }) => message.startsWith('the external agent parrot declined')),
-    20_000,
-  );
+  await until('it has declined', () => node.log.some(({ message }) => message.startsWith('the external agent parrot declined')));
   writeFileSync(join(folder, 'awake'), '');
   await until('it is active', async () => (await ask('echo')).statuscode !== 2, 30_000);
   const { statuscode, data } = await ask('echo');

@@ -46,7 +46,7 @@ beforeAll(async () => {
     'plugin.choria.agent_provider.mcorpc.libdir': folder,
     'plugin.muster.bundles': folder,
   });
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -88,7 +88,7 @@ async function inTheMiddle(): Promise<{ child: ChildProcess; family: number[]; e
     err += part.toString();
   });
   child.stdout?.resume();
-  await until('both nodes have begun', () => pidsIn(begun).length === 2, 20_000);
+  await until('both nodes have begun', () => pidsIn(begun).length === 2);
   return { child, family: [child.pid ?? 0, ...descendantsOf(child.pid ?? 0)], err: () => err };
 }
 
@@ -116,7 +116,7 @@ describe('a client in the middle of a request', () => {
     const [, signal] = await once(child, 'exit');
     expect(signal).toBe('SIGKILL');
     await endsWell(family);
-  }, 60_000);
+  });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     'that gets %s ends at once with 130, and so do its children',
@@ -129,6 +129,5 @@ describe('a client in the middle of a request', () => {
       expect(performance.now() - at).toBeLessThan(5_000);
       await endsWell(family);
     },
-    60_000,
   );
 });

@@ -47,7 +47,7 @@ beforeAll(async () => {
   );
   client = await fleet.client('operator.mcollective', { collectives: 'mcollective,crowd' });
   nats = await fleet.connection();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();

@@ -48,7 +48,7 @@ globalThis.Date = new Proxy(Date, { construct: (target, given) => new target(...
   child.stderr?.on('data', (part: Buffer) => {
     log += part.toString();
   });
-  await until('the node serves', () => log.includes('node behind.test serves'), 20_000).catch((error: Error) => {
+  await until('the node serves', () => log.includes('node behind.test serves')).catch((error: Error) => {
     throw new Error(`${error.message}: ${log}`);
   });
   return child;
@@ -66,7 +66,7 @@ beforeAll(async () => {
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   });
   node = await startBehind();
-}, 60_000);
+});
 afterAll(async () => {
   node?.kill('SIGTERM');
   if (node && node.exitCode === null) await once(node, 'exit');

@@ -1,8 +1,9 @@
 // Nodes in several collectives: who hears a request, who is silent about it, and how one finds out why.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ran, runMuster, writeConfig } from '../support/command.ts';
-import { Fleet, type TestClient } from '../support/fleet.ts';
+import { startInCollectives } from '../support/collectives.ts';
+import { type Ran, runMuster } from '../support/command.ts';
+import type { Fleet, TestClient } from '../support/fleet.ts';
 import { Crafter } from '../support/messages.ts';
 
 let fleet: Fleet;
@@ -16,22 +17,8 @@ const membersOf = async (collective: string) => {
 };
 
 beforeAll(async () => {
-  fleet = await Fleet.start();
-  await Promise.all([
-    fleet.node('both.test', { config: { collectives: 'mcollective,databases' } }),
-    fleet.node('main.test', { config: { collectives: 'mcollective' } }),
-    fleet.node('db.test', { config: { collectives: 'databases,backups', main_collective: 'backups' } }),
-  ]);
-  const collectives = { collectives: 'mcollective,databases,backups' };
-  client = await fleet.client('operator.mcollective', collectives);
-  config = writeConfig(fleet.folder, 'client.conf', {
-    ...(await fleet.certificate('operator.mcollective')),
-    identity: 'operator.mcollective',
-    discovery_timeout: 1,
-    'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
-    ...collectives,
-  });
-}, 60_000);
+  ({ fleet, client, config } = await startInCollectives());
+});
 afterAll(() => fleet.stop());
 
 test.each([
@@ -76,19 +63,6 @@ describe('the command line', () => {
     expect([code, out.trim().split('\n').sort()]).toEqual([0, ['both.test', 'db.test']]);
   });
 
-  test('-T with an unknown name says which there are', async () => {
-    const { code, err } = await muster('ping', '-T', 'nowhere');
-    expect([code, err]).toEqual([1, expect.stringContaining('only mcollective, databases, backups; add it to `collectives`')]);
-  });
-
-  test('inventory --collectives counts members', async () => {
-    expect(JSON.parse((await muster('inventory', '--collectives', '--json', '-T', 'databases')).out)).toEqual({
-      mcollective: 1,
-      databases: 2,
-      backups: 1,
-    });
-  });
-
   test('why tells that a request was for another collective', async () => {
     const crafter = await Crafter.of(fleet.authority, 'operator.mcollective');
     const nats = await fleet.connection();
@@ -102,26 +76,4 @@ describe('the command line', () => {
       expect.stringContaining('collective: it is for the collective backups, this node is a member of mcollective'),
     ]);
   });
-
-  test('why tells the collectives of a node that a request did not come to', async () => {
-    const { statistics } = await client.call({
-      agent: 'rpcutil',
-      action: 'ping',
-      data: {},
-      targets: ['main.test'],
-      collective: 'databases',
-      timeoutMs: 500,
-    });
-    const { out } = await muster('why', statistics.requestId, '-I', 'main.test');
-    expect(out).toContain('no request with this id reached main.test');
-    expect(out).toContain('it is a member of mcollective and hears nothing of other collectives');
-  });
-
-  test('why names the collective in which a node does not answer, and asks in another with -T', async () => {
-    const id = '0123456789abcdef0123456789abcdef';
-    expect((await muster('why', id, '-I', 'db.test')).out).toContain(
-      'no member of the collective mcollective (ask in another with -T)',
-    );
-    expect((await muster('why', id, '-I', 'db.test', '-T', 'backups')).out).toContain('it is a member of databases, backups');
-  }, 30_000);
 });

@@ -63,7 +63,7 @@ plugin.run()
   fleet = await Fleet.start();
   node = await fleet.node('data.test', { watched: [bundles], classes: ['red'] });
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();

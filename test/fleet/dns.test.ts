@@ -139,7 +139,7 @@ describe('on a real broker', () => {
 
   beforeAll(async () => {
     fleet = await Fleet.start();
-  }, 30_000);
+  });
   afterAll(async () => {
     await Promise.all(hosts.map((host) => host.stop()));
     await fleet?.stop();
@@ -177,7 +177,7 @@ describe('on a real broker', () => {
     ]);
     const client = await fleet.client();
     expect(await client.find({ identities: ['early.test'] })).toEqual(['early.test']);
-  }, 30_000);
+  });
 
   test('a broker that moved is found again, by nodes that were connected to where it was', async () => {
     const moving = await Fleet.start({}, fleet.authority);
@@ -187,7 +187,7 @@ describe('on a real broker', () => {
       await moving.broker?.stop();
       names.records.set(`_mcollective-server._tcp.${domain}`, [here(fleet.port)]);
       const client = await fleet.client();
-      await until('it answers there', async () => (await client.find({ identities: ['stays.test'] })).length === 1, 20_000);
+      await until('it answers there', async () => (await client.find({ identities: ['stays.test'] })).length === 1);
       expect((await client.ask('stays.test', 'rpcutil', 'ping')).statuscode).toBe(0);
       await node.stop();
     } finally {
@@ -195,7 +195,7 @@ describe('on a real broker', () => {
       moving.nodes.clear();
       await moving.stop();
     }
-  }, 40_000);
+  });
 
   test('a federation broker and its clients find the brokers of the federation, as inside the member network', async () => {
     const member = await Fleet.start({}, fleet.authority);
@@ -219,7 +219,7 @@ describe('on a real broker', () => {
     } finally {
       await member.stop();
     }
-  }, 30_000);
+  });
 
   describe('the command line', () => {
     const config = async (name: string) =>

@@ -81,7 +81,7 @@ beforeAll(async () => {
     config: { 'plugin.yaml': join(fleet.folder, 'changing.json') },
   });
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();

@@ -83,7 +83,7 @@ plugin.run()
   };
   const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}\n`);
   writeFileSync(config, lines.join(''));
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -200,7 +200,7 @@ describe('data plugins are functions', () => {
     writeBundle(bundles, 'fresh', manifest('fresh', `runner: oneshot, command: [echo, '{"data":{"state":"new"}}']`), {
       'ddl.json': ddl('fresh', false),
     });
-    await until('it is asked', async () => (await find("fresh().state == 'new'", 500)).length === 1, 20_000);
+    await until('it is asked', async () => (await find("fresh().state == 'new'", 500)).length === 1);
   });
 });
 

@@ -8,7 +8,7 @@ const seed = seedOf(process.env.FUZZ_SEED);
 let run: FuzzRun;
 beforeAll(async () => {
   run = await FuzzRun.start(seed);
-}, 60_000);
+});
 afterAll(() => run.stop());
 
 test(

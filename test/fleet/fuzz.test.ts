@@ -8,9 +8,9 @@ const seed = seedOf(process.env.FUZZ_SEED);
 let run: FuzzRun;
 beforeAll(async () => {
   run = await FuzzRun.start(seed);
-}, 60_000);
+});
 afterAll(() => run.stop());
 
 test('10,000 damaged messages harm nobody', async () => {
   expect(await checkRain(run, seed, { count: 10_000, warmUp: 4_000 })).toMatchObject({ faults: [] });
-}, 60_000);
+});

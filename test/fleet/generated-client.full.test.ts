@@ -162,7 +162,7 @@ beforeAll(async () => {
       .map(([key, value]) => `${key} = ${value}\n`)
       .join(''),
   );
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -191,7 +191,7 @@ test('compiles and works: typed input and replies, filters, streams, summaries, 
     refused: "validation failed for input 'room': input does not match '^\\w+$'",
     nobody: 'did not discover any nodes',
   });
-}, 90_000);
+});
 
 test.each([
   ['lamp.setMany({ room: 3 })', "Type 'number' is not assignable to type 'string'"],
@@ -213,5 +213,5 @@ describe.skipIf(!existsSync(official))('the official DDLs', () => {
     expect(names.length).toBeGreaterThan(5);
     for (const name of names) generate(join(official, `${name}.json`), `${name}-client.ts`);
     expect(compile([...names.map((name) => `${name}-client.ts`), '--noEmit'])).toBe('');
-  }, 120_000);
+  });
 });

@@ -24,7 +24,7 @@ beforeAll(async () => {
   client = await fleet.client();
   nats = await fleet.connection();
   crafter = await Crafter.of(fleet.authority, 'crafter.mcollective');
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 beforeEach(() => node.log.splice(0));
 

@@ -51,7 +51,7 @@ beforeAll(async () => {
     },
   });
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -186,7 +186,7 @@ describe('numbers for Prometheus', () => {
     expect(values['choria_server_replies{identity="apart.test"}']).toBe(1);
     expect(values['muster_plugin_calls_total{plugin="security/x509"}']).toBeGreaterThan(0);
     await node.stop();
-  }, 30_000);
+  });
 
   test('without a port nothing listens, and a port that is taken is used once it is free', async () => {
     const port = await freePort();
@@ -300,14 +300,14 @@ describe('the status file', () => {
 test('a node that lost its broker says so in its status file, and when it is back', async () => {
   const server = () => (JSON.parse(readFileSync(statusFile, 'utf8')) as { connected_server: string }).connected_server;
   await fleet.broker?.stop();
-  await until('the connection is gone', () => server() === '', 20_000);
+  await until('the connection is gone', () => server() === '');
   expect((await runMuster(['status', '--status-file', statusFile])).out).toContain('connection check failed');
   await fleet.startBroker();
-  await until('the connection is back', () => server() !== '', 20_000);
+  await until('the connection is back', () => server() !== '');
   const { values } = await scrape(ports.node);
   expect(values['choria_connector_connection_closed{identity="n1.test"}']).toBe(1);
   expect(values['choria_connector_reconnections{identity="n1.test"}']).toBe(1);
-}, 60_000);
+});
 
 test('the log level of a running node is changed and told', async () => {
   const state = join(folder, 'state');
@@ -347,4 +347,4 @@ test('the log level of a running node is changed and told', async () => {
     node.kill('SIGTERM');
     await ended;
   }
-}, 60_000);
+});

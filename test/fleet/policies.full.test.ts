@@ -108,7 +108,7 @@ describe('aaasvc, with protocol v2 and without a compiler', () => {
         'plugin.muster.opa': 'no-such-program',
       },
     });
-  }, 60_000);
+  });
   afterAll(() => fleet?.stop());
 
   test('a list of actions in the token decides', async () => {

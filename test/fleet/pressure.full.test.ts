@@ -23,7 +23,7 @@ const ddl = (name: string, more: object = {}) =>
 beforeAll(async () => {
   fleet = await Fleet.start();
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(async () => {
   await fleet.stop();
   remove();
@@ -138,7 +138,7 @@ test('a full disk: what needs room says so, the node lives, and all is well when
   } finally {
     await end(node);
   }
-}, 90_000);
+});
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;

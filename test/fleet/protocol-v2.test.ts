@@ -7,12 +7,20 @@ import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emptyFilter } from '../../plugins/wire/filter.ts';
 import { keyFromSeed } from '../../plugins/wire/tokens/ed25519.ts';
-import { revocationKey } from '../../plugins/wire/tokens/revocations.ts';
 import { requestText, secureRequestText, transportBytes } from '../../plugins/wire/v2/messages.ts';
 import { Fleet, type NodeOptions, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
-import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
+import {
+  clientToken,
+  organizationSeed,
+  publicOf,
+  revocation,
+  seedOf,
+  serverToken,
+  signingKey,
+  tokenConfig,
+} from '../support/tokens.ts';
 
 const { path: folder, remove } = temporaryFolder();
 
@@ -77,20 +85,31 @@ describe.each([
   test('is silent to one who has no right to reach nodes, and says why in its log', async () => {
     const carl = await client('up=carl', { events_viewer: true });
     await expect(carl.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 300 })).rejects.toThrow('did not answer');
-    expect(logged()).toContain('up=carl may not reach nodes (fleet_management, signed_fleet_management)');
+    const reason = 'up=carl may not reach nodes (fleet_management, signed_fleet_management)';
+    await until('its log says why', () => logged().includes(reason));
   });
 
   test('is silent to a token that was revoked, within a moment', async () => {
     const dora = await client('up=dora', { fleet_management: true });
     expect(await dora.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
     const store = await new Kvm(await fleet.connection()).open('MUSTER_REVOKED');
-    const revocation = { kind: 'callerid', value: 'up=dora', at: 1_700_000_000, by: 'up=root', reason: 'stolen' };
-    await store.put(revocationKey({ kind: 'callerid', value: 'up=dora' }), JSON.stringify(revocation));
+    const stolen = { kind: 'callerid', value: 'up=dora', by: 'up=root', reason: 'stolen' } as const;
+    const byStranger = await revocation({ ...stolen, value: 'up=anna' }, { key: signingKey('77'.repeat(32)) });
+    await store.put(byStranger.key, byStranger.value);
+    const { key, value } = await revocation(stolen);
+    await store.put(key, value);
     await until('the node refuses it', async () => {
       await dora.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 200 }).catch(() => undefined);
       return logged().includes('the token of up=dora was revoked: stolen');
     });
     expect(await anna.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
+    const refusals = () => logged().split('the token of up=dora was revoked').length;
+    await store.purge(key);
+    await store.put(key, JSON.stringify({ kind: 'callerid', value: 'up=dora' }));
+    await until('the node has seen it', () => logged().includes('counts for nothing: this is no JSON Web Token'));
+    const before = refusals();
+    await expect(dora.ask('n1.test', 'rpcutil', 'ping', {}, { timeoutMs: 300 })).rejects.toThrow('did not answer');
+    expect(refusals()).toBeGreaterThan(before);
   });
 
   test('does not start with the token of another node, or with nobody to trust', async () => {
@@ -110,6 +129,17 @@ interface Signed {
   readonly tokenOf?: string;
   readonly by?: string;
   readonly change?: (text: string) => string;
+  readonly signature?: Buffer;
+}
+
+interface NodeSays {
+  readonly sender?: string;
+  readonly caller?: string;
+  readonly change?: (text: string) => string;
+  /** Whose key signs. */
+  readonly key?: string;
+  readonly token?: () => Promise<string>;
+  readonly signer?: () => Promise<string>;
   readonly signature?: Buffer;
 }
 
@@ -205,6 +235,40 @@ describe('a request of protocol v2', () => {
     const result = await open(signed);
     expect(result.ok).toBe(false);
     expect(result.reason).toContain(reason);
+  });
+
+  test.each([
+    ['of itself is read', {}, undefined],
+    ['of another node is refused', { sender: 'n2.test' }, 'n1.test tells of the node n2.test, which is not its own name'],
+    ['as another is refused', { caller: 'n2.test' }, 'which is not its own name'],
+    [
+      'with the token of a user is refused',
+      { token: () => clientToken('up=anna', { fleet_management: true }) },
+      'none of a node',
+    ],
+    ['and altered is refused', { change: (text: string) => text.replace('"ttl":60', '"ttl":90') }, 'does not belong'],
+    ['with the key of another is refused', { key: 'n2.test' }, 'does not belong to this request'],
+    ['by a delegator is refused', { signer: () => clientToken('up=signer', { authentication_delegator: true }) }, 'nobody signs'],
+    ['without a signature is refused', { signature: Buffer.from('insecure') }, 'is not signed'],
+  ] satisfies [string, NodeSays, string | undefined][])('of a node that tells %s', async (_name, told, reason) => {
+    const says: NodeSays = told;
+    const { sender = 'n1.test', caller = 'n1.test', change = (text) => text, key = 'n1.test' } = says;
+    const fields = { id: 'r1', sender, caller, collective: 'choria', agent: 'registration', ttl: 60, time: Date.now() / 1000 };
+    const text = requestText({ ...fields, filter: emptyFilter, body: '{}' });
+    const signer = await says.signer?.();
+    const secure = secureRequestText({
+      request: Buffer.from(change(text)),
+      signature: says.signature ?? sign(null, Buffer.from(text), keyFromSeed(seedOf(key))),
+      caller: await (says.token ?? (() => serverToken('n1.test')))(),
+      ...(signer !== undefined && { signer }),
+    });
+    const payload = transportBytes(secure, { replyTo: 'dev.null', sender, seenBy: [] });
+    const { results } = (await host.host.call('security', 'jwt', 'security/open', {
+      from: 'nodes',
+      messages: [{ payload }],
+    })) as { results: { ok: boolean; reason?: string; request?: { sender: string; version: number } }[] };
+    if (reason === undefined) expect(results).toMatchObject([{ ok: true, request: { sender: 'n1.test', version: 2 } }]);
+    else expect(results).toMatchObject([{ ok: false, reason: expect.stringContaining(reason) }]);
   });
 
   test('of protocol v1 is refused by its version', async () => {

@@ -53,14 +53,14 @@ beforeAll(async () => {
     { identity: 'dying.test', state: 'present', seen: now - 60, registered: now - 60, ...agent },
   ];
   for (const record of gone) await bucket.put(record.identity, JSON.stringify(record));
-  await until('the node is registered', async () => (await bucket.get('here.test'))?.json<NodeRecord>().registered, 20_000);
+  await until('the node is registered', async () => (await bucket.get('here.test'))?.json<NodeRecord>().registered);
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
     discovery_timeout: 1,
     ...connection,
   });
-}, 90_000);
+});
 afterAll(async () => {
   await registry?.stop();
   await fleet?.stop();

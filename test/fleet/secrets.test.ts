@@ -18,7 +18,7 @@ beforeAll(async () => {
   fleet = await Fleet.start({ 'plugin.choria.network.system.password': canary, 'plugin.choria.network.peer_password': canary });
   node = await fleet.node('quiet.test');
   client = await fleet.client();
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 
 test('no log line, reply, listing, command line or readable file holds a secret', async () => {
@@ -68,4 +68,4 @@ test('no log line, reply, listing, command line or readable file holds a secret'
       expect([path, text.includes(canary) || keyLines.some((line) => text.includes(line))]).toEqual([path, false]);
     }
   }
-}, 60_000);
+});

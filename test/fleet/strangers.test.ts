@@ -18,7 +18,7 @@ beforeAll(async () => {
   fleet = await Fleet.start();
   client = await fleet.client();
   nats = await fleet.connection();
-}, 60_000);
+});
 afterAll(() => fleet.stop());
 beforeEach(() => client.log.splice(0));
 
@@ -59,6 +59,7 @@ test('an answer after the deadline counts neither for its request nor for the ne
   const heard = await scriptedNode(nats, 'late.test', ({ count, reply }) => count > 1 && reply());
   const { statistics: first } = await act(['late.test'], { timeoutMs: 100 });
   expect(first).toMatchObject({ responses: 0, noResponses: ['late.test'] });
+  await until('it was asked', () => heard.length > 0);
   heard[0]?.reply();
   await nats.flush();
   const { statistics: second, replies } = await act(['late.test']);

@@ -10,12 +10,17 @@ import { makeServerToken } from '../../plugins/wire/tokens/server.ts';
 import { clientToken, organizationSeed, publicOf, seedOf, signingKey } from '../support/tokens.ts';
 
 const anchors = { signers: [ed25519Verification(publicFromHex(publicOf(organizationSeed)))] };
-const grants = holderGrants({ clients: anchors, servers: anchors }, { account: 'choria', domain: 'b1' });
+const holders = { reason: () => undefined, granted: () => undefined, ended: () => undefined };
+const grants = holderGrants({ clients: anchors, servers: anchors }, { account: 'choria', domain: 'b1' }, holders);
 
 function entering(token: string, holder: string) {
   const nonce = 'nonce-of-the-broker';
   const sig = sign(null, Buffer.from(nonce), keyFromSeed(seedOf(holder))).toString('base64url');
-  return grants.grant({ connect_opts: { auth_token: token, sig }, client_info: { nonce } } as unknown as Asked);
+  return grants.grant({
+    connect_opts: { auth_token: token, sig },
+    client_info: { nonce },
+    server_id: { id: 'N1' },
+  } as unknown as Asked);
 }
 
 const nodeToken = (identity: string, more: { readonly collectives?: readonly string[]; readonly ou?: string } = {}) =>

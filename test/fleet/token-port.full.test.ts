@@ -10,7 +10,16 @@ import { callerHash } from '../../plugins/wire/subjects.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { goProgram } from '../support/provisioning.ts';
-import { clientToken, organizationSeed, publicOf, seedOf, serverToken, tokenConfig } from '../support/tokens.ts';
+import {
+  clientToken,
+  organizationSeed,
+  publicOf,
+  revocation,
+  seedOf,
+  serverToken,
+  signingKey,
+  tokenConfig,
+} from '../support/tokens.ts';
 
 const { path: folder, remove } = temporaryFolder();
 
@@ -95,7 +104,7 @@ describe('a broker with a port for tokens', () => {
     const { jetstreamManager } = await import('@nats-io/jetstream');
     await (await jetstreamManager(operator)).streams.add({ name: 'EVENTS', subjects: ['events.>'] });
     const allowed = await enter(await clientToken('up=anna', { streams_user: true }));
-    const answer = await allowed.request('$JS.API.STREAM.INFO.EVENTS', '', { timeout: 2_000 });
+    const answer = await allowed.request('$JS.API.STREAM.INFO.EVENTS', '', { timeout: 20_000 });
     expect(answer.json()).toMatchObject({ config: { name: 'EVENTS' } });
     const admin = await allowed.request('$JS.API.STREAM.DELETE.EVENTS', '', { timeout: 500 }).catch((error: Error) => error);
     expect(admin).toBeInstanceOf(Error);
@@ -158,6 +167,27 @@ describe('a broker with a port for tokens', () => {
     expect(told).toContain('is not signed with the key that the token is for');
     expect(told).toContain('the token has expired');
     expect(told).not.toContain(token);
+  });
+
+  test('refuses whose token was revoked, and cuts off who is connected with it', async () => {
+    const { Kvm } = await import('@nats-io/kv');
+    const store = await new Kvm(await fleet.connection()).create('MUSTER_REVOKED');
+    const [carl, dora] = [await clientToken('up=carl', {}), await clientToken('up=dora', {})];
+    const [connected, other] = [await enter(carl, 'up=carl'), await enter(dora, 'up=dora')];
+    const byStranger = await revocation({ kind: 'callerid', value: 'up=dora' }, { key: signingKey('77'.repeat(32)) });
+    await store.put(byStranger.key, byStranger.value);
+    const stolen = await revocation({ kind: 'public_key', value: publicOf(seedOf('up=carl')), reason: 'laptop lost' });
+    await store.put(stolen.key, stolen.value);
+    await until('it is cut off', () => connected.isClosed(), 10_000);
+    await expect(enter(carl, 'up=carl')).rejects.toThrow(/authorization violation/i);
+    expect(other.isClosed()).toBe(false);
+    expect((await enter(dora, 'up=dora')).isClosed()).toBe(false);
+    const told = (fleet.broker?.log ?? []).map(({ message }) => message).join('\n');
+    expect(told).toContain('the connection of up=carl is ended, since its token was revoked');
+    expect(told).toContain('was refused: the token was revoked: laptop lost');
+    const restored = await revocation({ kind: 'public_key', value: publicOf(seedOf('up=carl')), action: 'restore' });
+    await store.put(restored.key, restored.value);
+    await until('it is good again', () => enter(carl, 'up=carl').catch(() => undefined));
   });
 
   test('cuts a connection off when its token ends', async () => {

@@ -127,7 +127,7 @@ beforeAll(async () => {
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     ...endpoint,
   };
-}, 60_000);
+});
 afterAll(async () => {
   await fleet?.stop();
   await collector.stop();
@@ -183,7 +183,7 @@ test('the same with every plugin in a process of its own', async () => {
   const calls = childrenOf(spans, onNode as Span);
   expect(calls.map(({ name }) => name)).toEqual(['agent/asks agent/invoke', 'security/x509 security/seal']);
   expect(childrenOf(spans, calls[0] as Span).map(({ name }) => name)).toEqual(['facts/node facts/get']);
-}, 30_000);
+});
 
 test('a command records its requests before it ends, discovery among them', async () => {
   const config = writeConfig(fleet.folder, 'traced.conf', settings);
@@ -191,7 +191,7 @@ test('a command records its requests before it ends, discovery among them', asyn
   const { requestid } = (JSON.parse(out) as { request_stats: { requestid: string } }).request_stats;
   expect(collector.of(requestid).filter(({ kind }) => kind === 3)).toMatchObject([{ name: 'rpcutil#get_fact' }]);
   expect(collector.spans.some(({ name, kind }) => name === 'discovery' && kind === 3)).toBe(true);
-}, 30_000);
+});
 
 test('a node is in the trace of a request that a client without traces made, by its id alone', async () => {
   const crafter = await Crafter.of(fleet.authority, 'operator.mcollective');
@@ -313,7 +313,7 @@ test('while the collector refuses, the node answers, says so once, and the spans
   for (const { statistics } of [first, second])
     await until('its spans came', () => collector.of(statistics.requestId).some(({ kind }) => kind === 2));
   expect(refused()).toHaveLength(1);
-}, 30_000);
+});
 
 test('an endpoint that is no URL is named when the node starts', async () => {
   await expect(fleet.node('wrong.test', { config: { 'plugin.muster.otlp_endpoint': 'collector:4318' } })).rejects.toThrow(

@@ -114,7 +114,7 @@ describe('a plugin that can not be started is explained', () => {
     const started = await startHost({ watched: [path] });
     open.push(started);
     await echo(started).catch(() => undefined);
-    await until('it is quarantined', () => started.host.list('echo')[0]?.state === 'quarantined', 15_000);
+    await until('it is quarantined', () => started.host.list('echo')[0]?.state === 'quarantined');
     expect(started.log.find(({ message }) => /quarantined after \d+ ends within a minute/.test(message))?.message).toContain(
       'muster plugin reload echo',
     );
@@ -148,7 +148,7 @@ describe('a plugin that breaks the protocol', () => {
     const never = host.host.call('echo', 'echo', 'echo/never', {}, { deadlineMs: 200 });
     expect(await echo(host)).toMatchObject({ text: 'x' });
     await expect(never).rejects.toMatchObject({ code: 'DEADLINE' });
-    expect(Date.now() - started).toBeLessThan(2_000);
+    expect(Date.now() - started).toBeLessThan(10_000);
   });
 
   test('by answering twice is logged, and the first answer counts', async () => {
@@ -257,12 +257,13 @@ describe('a call', () => {
     const host = await hostWith((folder) => echoPlugin(folder, { limits: '{ concurrency: 2, queue: 3 }' }));
     await echo(host);
     const running = Array.from({ length: 5 }, () => host.host.call('echo', 'echo', 'echo/sleep', { ms: 800 }));
-    const started = Date.now();
+    let ended = 0;
+    for (const call of running) void call.then(() => (ended += 1));
     await expect(host.host.call('echo', 'echo', 'echo/sleep', { ms: 1 })).rejects.toMatchObject({
       code: 'BUSY',
       data: { retryAfterMs: expect.any(Number) },
     });
-    expect(Date.now() - started).toBeLessThan(600);
+    expect(ended).toBe(0);
     expect(await Promise.all(running)).toHaveLength(5);
   });
 

@@ -74,4 +74,4 @@ test('a plugin, a process it forked, a process of the host and a oneshot call en
   expect(children.every(isAlive)).toBe(true);
   host.kill('SIGKILL');
   await until('every one of them has ended', () => children.every((pid) => !isAlive(pid)));
-}, 40_000);
+});

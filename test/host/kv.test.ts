@@ -2,6 +2,8 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -73,7 +75,7 @@ const source = (port: number, version = '1') => `export default { kind: 'keeper'
 let server: NatsServer;
 beforeAll(async () => {
   server = await NatsServer.start();
-}, 30_000);
+});
 afterAll(() => server.stop());
 
 describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
@@ -200,22 +202,16 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     await server.kill();
     await expect(ask('get', { key: `${prefix}a` })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await server.resume();
-    await until(
-      'it can be written again',
-      () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined),
-      15_000,
-    );
-    await until(
-      'the change is told',
-      async () => (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
-      15_000,
+    await until('it can be written again', () => ask('put', { key: `always.${runner}`, text: 'after' }).catch(() => undefined));
+    await until('the change is told', async () =>
+      (await told()).slice(at).some((item) => item.changes.some(({ text }) => text === 'after')),
     );
     const revisions = (await told())
       .filter((item) => item.changes.some(({ key }) => key.startsWith('always.')))
       .flatMap((item) => item.changes.map(({ revision }) => revision));
     expect(new Set(revisions).size).toBe(revisions.length);
     expect((await told()).slice(at).some(({ reset }) => reset)).toBe(false);
-  }, 60_000);
+  });
 });
 
 test('a bundle that is replaced: its watch goes on, and the new version is told what is new', async () => {
@@ -237,7 +233,7 @@ test('a bundle that is replaced: its watch goes on, and the new version is told 
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a watch whose broker is never there does not hold up the end', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -246,7 +242,7 @@ test('a watch whose broker is never there does not hold up the end', async () =>
   expect(await host.call('keeper', 'keeper', 'keeper/told', {})).toEqual({ told: [], version: '1' });
   const begun = performance.now();
   await stop();
-  expect(performance.now() - begun).toBeLessThan(3_000);
+  expect(performance.now() - begun).toBeLessThan(8_000);
   remove();
 });
 
@@ -270,12 +266,12 @@ test('a plugin that is killed while it takes changes is handed them again, in th
       const [listed] = host.list('keeper');
       return listed?.state === 'ready' && listed.pid !== before;
     });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"deadly"'));
   } finally {
     await stop();
     remove();
   }
-}, 40_000);
+});
 
 test('a bucket that is not there, and a broker without one', async () => {
   const { path: folder, remove } = temporaryFolder();
@@ -291,10 +287,38 @@ test('a bucket that is not there, and a broker without one', async () => {
     // A watch waits for its bucket.
     await ask('create', {});
     await ask('put', { key: 'always.late', text: 'late' });
-    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'), 15_000);
+    await until('it is told', async () => JSON.stringify(await ask('told', {})).includes('"late"'));
   } finally {
     await stop();
     await other.stop();
     remove();
   }
-}, 40_000);
+});
+
+test('a bucket that was deleted and made anew is told anew, though it counts further than the one before', async () => {
+  const own = await NatsServer.start();
+  const { path: folder, remove } = temporaryFolder();
+  writeBundle(folder, 'keeper', manifest('inline'), { 'keeper.mjs': source(own.port) });
+  const host = await startHost({ bundles: [folder] });
+  const ask = async <T>(method: string, params: object = {}) =>
+    (await host.host.call('keeper', 'keeper', `keeper/${method}`, { ...params })) as T;
+  const told = async () => (await ask<{ told: Told[] }>('told')).told;
+  const hasTold = async (text: string) => (await told()).some(({ changes }) => changes.some((change) => change.text === text));
+  try {
+    await until('the bucket is there', () => ask('create').catch(() => undefined));
+    await ask('put', { key: 'always.a', text: 'before' });
+    await until('it is told', () => hasTold('before'));
+    const connection = await connect({ servers: `127.0.0.1:${own.port}` });
+    await (await jetstreamManager(connection)).streams.delete('KV_THINGS');
+    await connection.close();
+    await ask('create');
+    await ask('put', { key: 'always.a', text: 'anew' });
+    for (let count = 0; count < 5; count += 1) await ask('put', { key: 'filling', text: String(count) });
+    await until('it is told anew', () => hasTold('anew'));
+    expect((await told()).filter(({ reset }) => reset)).toHaveLength(2);
+  } finally {
+    await host.stop();
+    await own.stop();
+    remove();
+  }
+});

@@ -38,7 +38,7 @@ const source = (port: number) => `export default { kind: 'keeper', version: '1',
 let server: NatsServer;
 beforeAll(async () => {
   server = await NatsServer.start();
-}, 30_000);
+});
 afterAll(() => server.stop());
 
 describe.each(['inline', 'persistent'] as const)('%s', (runner) => {

@@ -193,7 +193,7 @@ test('a folder of bundles that does not exist yet is watched all the same', asyn
   const host = await startHost({ watched: [later] });
   try {
     echoPlugin(later);
-    await until('the bundle is loaded', () => host.host.list('echo').length === 1, 5_000);
+    await until('the bundle is loaded', () => host.host.list('echo').length === 1);
   } finally {
     await host.stop();
   }

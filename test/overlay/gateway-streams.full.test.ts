@@ -87,4 +87,4 @@ test('a stream of one cluster is there for all, and takes messages when the othe
         .catch(() => manager.streams.info('AGAIN').catch(() => undefined)),
     60_000,
   );
-}, 200_000);
+});

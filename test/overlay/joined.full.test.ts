@@ -92,7 +92,7 @@ describe('leaf nodes', () => {
     await Promise.all([centre.node('c1.test'), edge.node('e1.test')]);
     atCentre = await centre.client();
     atEdge = await edge.client();
-  }, 60_000);
+  });
   afterAll(async () => {
     await edge?.stop();
     wire?.cut();
@@ -105,7 +105,7 @@ describe('leaf nodes', () => {
     await sees('the edge', atEdge, ['c1.test', 'e1.test']);
     expect(await atCentre.ask('e1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
     expect(await atEdge.ask('c1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
-  }, 60_000);
+  });
 
   test('a stream of one overlay is none of the other', async () => {
     const [centreStreams, edgeStreams] = await Promise.all(
@@ -123,7 +123,7 @@ describe('leaf nodes', () => {
     await wire.join();
     await sees('the centre', atCentre, ['c1.test', 'e1.test']);
     await sees('the edge', atEdge, ['c1.test', 'e1.test']);
-  }, 120_000);
+  });
 
   test('the edge outlives the broker of the centre', async () => {
     await centre.broker?.stop();
@@ -131,7 +131,7 @@ describe('leaf nodes', () => {
     await centre.startBroker();
     await sees('the edge', atEdge, ['c1.test', 'e1.test']);
     await sees('the centre', atCentre, ['c1.test', 'e1.test']);
-  }, 120_000);
+  });
 });
 
 describe('gateways', () => {
@@ -151,7 +151,7 @@ describe('gateways', () => {
     await Promise.all([london.node('l1.test'), oslo.node('o1.test')]);
     inLondon = await london.client();
     inOslo = await oslo.client();
-  }, 60_000);
+  });
   afterAll(async () => {
     await oslo?.stop();
     await london?.stop();
@@ -162,7 +162,7 @@ describe('gateways', () => {
     await sees('oslo', inOslo, ['l1.test', 'o1.test']);
     expect(await inLondon.ask('o1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
     expect(await inOslo.ask('l1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
-  }, 60_000);
+  });
 
   test('one overlay outlives the broker of the other, and sees it again when it is back', async () => {
     await oslo.broker?.stop();
@@ -171,7 +171,7 @@ describe('gateways', () => {
     await oslo.startBroker();
     await sees('london', inLondon, ['l1.test', 'o1.test']);
     await sees('oslo', inOslo, ['l1.test', 'o1.test']);
-  }, 120_000);
+  });
 });
 
 test('a single broker with gateways and a store for streams does not start, and says what to do', async () => {

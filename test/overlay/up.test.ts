@@ -24,4 +24,4 @@ test('overlay up --exit shows the main job and leaves with 0; a taken port is ch
   expect(text).toMatch(/Summary of Value:\s+Debian: 3\s+RedHat: 2/);
   expect(text).toContain('You are not authorized to call this agent or action');
   expect(text).toMatch(/No Responses from: 1\s+lab1\.example\.net/);
-}, 90_000);
+}, 240_000);

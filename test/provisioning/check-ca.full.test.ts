@@ -47,7 +47,7 @@ test('finds the authority that comes with Muster fit, revokes with it, and takes
   expect(report.per_minute).toBeGreaterThan(60);
   expect(report.issued).toBeGreaterThan(7);
   expect(code).toBe(0);
-}, 60_000);
+});
 
 test('says on paper what each rule found, and exits with 1 for one that does not hold', async () => {
   const { code, out } = await check('built-in-ca', '--rate-seconds', '0', '--max-days', '90');
@@ -59,7 +59,7 @@ test('says on paper what each rule found, and exits with 1 for one that does not
   const accepted = await check('built-in-ca', '--rate-seconds', '0', '--max-days', '90', '--accept', 'validity');
   expect(accepted.out).toContain('accepted: it is valid for 365 days');
   expect(accepted.code).toBe(0);
-}, 60_000);
+});
 
 test('checks a helper of Choria as it is, which reads the JSON on stdin and writes on stdout', async () => {
   const folder = join(work, 'ca');
@@ -71,7 +71,7 @@ test('checks a helper of Choria as it is, which reads the JSON on stdin and writ
   expect(report.rules.find(({ rule }) => rule === 'fqdn')?.detail).toMatch(/\.test\.example\.org$/);
   expect(report.rules.find(({ rule }) => rule === 'revoke')?.verdict).toBe('skipped');
   expect(code).toBe(0);
-}, 60_000);
+});
 
 test('finds out a helper as they are written in a hurry: no extensions, serial numbers that count, every request signed', async () => {
   const [key, ca] = [join(work, 'hurry.key'), join(work, 'hurry.pem')];
@@ -139,7 +139,7 @@ describe('a program that gives no answer is told so, by what it did:', () => {
     const child = Number(readFileSync(mark, 'utf8'));
     await until('its child is gone', () => !isAlive(child));
     expect(code).toBe(1);
-  }, 40_000);
+  });
 });
 
 test('what can not be checked at all is an error with a reason', async () => {

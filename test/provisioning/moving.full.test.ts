@@ -127,7 +127,7 @@ afterAll(async () => {
 test('nodes with a token enrol and come up in the overlay that they were given', async () => {
   await until('all are in the overlay a', async () => (await seenIn(a)).join() === names.join(), 60_000);
   expect(await seenIn(b)).toEqual([]);
-}, 90_000);
+});
 
 test('renew gives those that fit a filter new certificates, one after the other, and waits for each', async () => {
   const before = names.map(certificateOf);
@@ -140,7 +140,7 @@ test('renew gives those that fit a filter new certificates, one after the other,
   const after = names.map(certificateOf);
   expect(after.map((text, index) => text === before[index])).toEqual([false, false, true]);
   expect(await seenIn(a)).toEqual(names);
-}, 240_000);
+});
 
 test('another token is refused by the nodes, and nobody goes', async () => {
   const other = join(work, 'other.jwt');
@@ -152,7 +152,7 @@ test('another token is refused by the nodes, and nobody goes', async () => {
     /^0 nodes renewed\n {2}n\d\.test did not go: .*\n {2}n\d\.test did not go: .*\n {2}1 node not asked: all of the first batch refused\n$/,
   );
   expect(await seenIn(a)).toEqual(names);
-}, 60_000);
+});
 
 test('drain moves the nodes of an overlay, and undrain opens it again', async () => {
   overlays('none');
@@ -182,7 +182,7 @@ test('drain moves the nodes of an overlay, and undrain opens it again', async ()
     out: 'a takes no more nodes; 0 are on it\n',
   });
   expect(await muster('provisioning', 'undrain', 'a')).toMatchObject({ code: 0, out: 'a takes nodes again; 0 are on it\n' });
-}, 180_000);
+});
 
 test('what is missing is said', async () => {
   const said = async (...args: string[]) => (await muster('provisioning', ...args)).err;
@@ -197,4 +197,4 @@ test('what is missing is said', async () => {
   });
   writeFileSync(clientFile, readFileSync(clientFile, 'utf8').replaceAll('plugin.muster.placement', 'plugin.other'));
   expect(await said('undrain', 'a')).toContain('set plugin.muster.placement.brokers');
-}, 60_000);
+});

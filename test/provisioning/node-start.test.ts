@@ -104,7 +104,6 @@ describe('a node without a configuration', () => {
     ['a token with both targets', { ...urls, chsrv: 'example.net' }, /chu.* and .*chsrv/],
     ['a token with neither', { chu: '' }, /neither/],
     ['a token without a secret', { ...urls, cht: '' }, /claims that can not be used: cht/],
-    ['a token that is for protocol 2', { ...urls, v2: true }, /protocol 2/],
     ['a token that does not turn it on', { ...urls, chpd: false }, /chpd.*--default/],
   ])('and with %s does not start, and says why', async (_what, claims, message) => {
     if (typeof claims === 'string') put('provisioning.jwt', claims);
@@ -113,6 +112,13 @@ describe('a node without a configuration', () => {
       put('provisioning.jwt', await signToken(all, key));
     }
     await expect(start()).rejects.toThrow(message);
+  });
+
+  test('speaks protocol 2 while it is provisioned if its token says so, and registers nothing meanwhile', async () => {
+    await token({ ...urls, v2: true, chrd: '/etc/hosts' });
+    const { values } = await start();
+    expect(values['plugin.muster.provisioning.v2']).toBe(true);
+    expect(values.registration ?? []).toEqual([]);
   });
 
   test('with a token that has expired is for its broker to refuse', async () => {

@@ -116,7 +116,7 @@ test('runs unchanged as a helper of Choria, twelve at once, and enters every cer
       .sort(),
   ).toEqual(serials.sort());
   expect(openssl(['ca', '-config', join(folder, 'openssl.cnf'), '-gencrl'])).toContain('BEGIN X509 CRL');
-}, 60_000);
+});
 
 test('one that is killed while it has the lock does not hold up the next, and its half line is mended', async () => {
   const folder = join(work, 'killed');
@@ -128,7 +128,7 @@ test('one that is killed while it has the lock does not hold up the next, and it
   process.kill(-Number(lock.pid), 'SIGKILL');
   await waiting.answer;
   expect(indexOf(folder).map((line) => line.at(-1))).toEqual(['/CN=k1.example.net', '/CN=k2.example.net']);
-}, 60_000);
+});
 
 test('several that are killed at any moment leave nothing that the others trip over', async () => {
   const folder = join(work, 'kills');
@@ -152,7 +152,7 @@ test('several that are killed at any moment leave nothing that the others trip o
   for (const { certificate } of answers) expect(entered).toContain(new X509Certificate(certificate).serialNumber);
   expect(verdictOf(work, await run(folder, 'last.example.net').answer)).toBe('OK');
   expect(openssl(['ca', '-config', join(folder, 'openssl.cnf'), '-gencrl'])).toContain('BEGIN X509 CRL');
-}, 60_000);
+});
 
 test('an authority of which only a part was made is made anew', async () => {
   const folder = join(work, 'half');

@@ -308,5 +308,5 @@ describe('with a bucket', () => {
       await nats.close();
       await server.stop();
     }
-  }, 40_000);
+  });
 });

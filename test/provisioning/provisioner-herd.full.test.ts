@@ -18,7 +18,7 @@ let provisioner: ProvisionerProcess;
 beforeAll(async () => {
   network = await ProvisioningNetwork.start();
   provisioner = new ProvisionerProcess(network, 'herd', { loglevel: 'info', 'plugin.provisioner.retry_min': '5s' });
-  await until('it leads', () => provisioner.epoch > 0, 20_000);
+  await until('it leads', () => provisioner.epoch > 0);
 });
 afterAll(async () => {
   await provisioner.kill();

@@ -82,7 +82,7 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   expect(readFileSync(audit, 'utf8')).not.toContain(secret);
   // Somebody begins and does not finish.
   await network.ask(node.identity, 'gencsr', { token: secret, cn: node.identity });
-  await until('it serves again', () => served(node) === 2, 20_000);
+  await until('it serves again', () => served(node) === 2);
   expect(readFileSync(node.configFile, 'utf8')).toBe(before);
   expect(readFileSync(join(node.folder, 'ssl/private.pem'), 'utf8')).toBe(key);
   expect(serial(node)).toBe(old);
@@ -90,7 +90,7 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   expect(await client.ask(node.identity, 'choria_provision', 'reprovision', { token: secret })).toMatchObject({ statuscode: 0 });
   await network.sees('startup', node.identity, 'provision_mode_server', 3);
   await enrol(parts, node);
-  await until('it serves a third time', () => served(node) === 3, 20_000);
+  await until('it serves a third time', () => served(node) === 3);
   expect(serial(node)).not.toBe(old);
   expect(await client.ask(node.identity, 'rpcutil', 'ping')).toMatchObject({ statuscode: 0 });
 });
@@ -112,7 +112,7 @@ test('a node whose certificate is near its end renews it by itself, under its na
   expect(renewing).toEqual([expect.objectContaining({ data: expect.objectContaining({ identity: node.identity }) })]);
   expect(serial(node)).toBe(old);
   await enrol(parts, node);
-  await until('it serves again', () => served(node) === 2, 20_000);
+  await until('it serves again', () => served(node) === 2);
   expect(serial(node)).not.toBe(old);
 });
 
@@ -136,7 +136,7 @@ test('a node that was configured and is not told to restart does so by itself', 
   };
   const signed = signFor(fleet.authority, csr, node.identity);
   await network.ask(node.identity, 'configure', { token: secret, config: JSON.stringify(config), ...signed, ssldir });
-  await until('it serves', () => served(node) === 1, 20_000);
+  await until('it serves', () => served(node) === 1);
 });
 
 test('a node that is ended in the middle of it is enrolled after all', async () => {
@@ -157,7 +157,7 @@ test('a node that is ended in the middle of it is enrolled after all', async () 
         network.events.filter(({ identity, type }) => identity === node.identity && type === 'startup').length > 1,
     );
     if (served(node) === 0) await enrol(parts, node);
-    await until('it serves', () => served(node) > 0, 20_000);
+    await until('it serves', () => served(node) > 0);
   }
 });
 

@@ -17,4 +17,4 @@ test('the SDK itself is in good order: gofmt and go vet say nothing', () => {
     const { stdout, stderr } = spawnSync(command ?? '', args, { cwd: join(root, 'core/sdk/go'), encoding: 'utf8' });
     expect([stdout, stderr]).toEqual(['', '']);
   }
-}, 120_000);
+});

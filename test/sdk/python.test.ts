@@ -6,7 +6,7 @@ import { startHost, type TestHost } from '../support/hosts.ts';
 import { shapeBundle } from '../support/languages.ts';
 import { describeShape } from '../support/sdk-shape.ts';
 
-describeShape('an agent in Python', { bundle: (parent) => shapeBundle('python', parent) });
+describeShape('an agent in Python', { kit: false, bundle: (parent) => shapeBundle('python', parent) });
 
 const manifest = `bundle: snake
 version: 1.0.0
@@ -77,11 +77,12 @@ const call = (method: string, params: object = {}, options: Parameters<TestHost[
   running.host.call('snake', 'snake', `snake/${method}`, { ...params }, options);
 
 test('a ping is answered while handlers block, and other calls go on', async () => {
-  const blocked = Promise.all(Array.from({ length: 8 }, () => call('block', { seconds: 2 })));
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const started = Date.now();
+  let isOver = false;
+  const blocked = Promise.all(Array.from({ length: 8 }, () => call('block', { seconds: 2 }))).finally(() => {
+    isOver = true;
+  });
   await call('quick', { text: 'now' });
-  expect(Date.now() - started).toBeLessThan(1_500);
+  expect(isOver).toBe(false);
   expect(await blocked).toHaveLength(8);
 });
 

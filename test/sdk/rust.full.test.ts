@@ -16,4 +16,4 @@ test('the example at the head of its documentation compiles', () => {
     env: { ...process.env, CARGO_TARGET_DIR: join(root, '.tools/cargo') },
   });
   expect([status, stderr]).toEqual([0, '']);
-}, 300_000);
+});

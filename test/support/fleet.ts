@@ -3,8 +3,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
-import { type EmbeddedHost, embed } from '../../core/host/embed.ts';
+import { embed } from '../../core/host/embed.ts';
 import { Runtime } from '../../core/host/runtime.ts';
+import type { Needs } from '../../core/host/spec.ts';
+import type { Host as PluginHost } from '../../core/sdk/typescript/plugin.ts';
 import { FleetClient } from '../../plugins/fleet-client/client.ts';
 import type { RpcOptions, RpcResult } from '../../plugins/fleet-client/options.ts';
 import { callRpc } from '../../plugins/fleet-client/request.ts';
@@ -24,6 +26,13 @@ export interface NodeOptions {
   readonly inlineAs?: 'persistent';
 }
 
+/** Of the program that a client is. */
+const programNeeds: Needs = {
+  bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
+  plugins: ['security', 'agent', 'discovery'],
+  terminal: true,
+};
+
 export class Fleet {
   readonly folder: string;
   readonly port: number;
@@ -33,7 +42,7 @@ export class Fleet {
   broker: TestHost | undefined;
   readonly #brokerConfig: Readonly<Record<string, unknown>>;
   readonly #remove: () => void;
-  readonly #embedded: EmbeddedHost[] = [];
+  readonly #embedded: { close(): Promise<void> }[] = [];
   readonly #connections: NatsConnection[] = [];
 
   private constructor(
@@ -126,26 +135,31 @@ export class Fleet {
   }
 
   /** A client with a certificate of this name. */
-  async client(name = 'operator.mcollective', config: Readonly<Record<string, unknown>> = {}): Promise<TestClient> {
+  /** @param inlineAs how its plugins are run that would be inline */
+  async client(
+    name = 'operator.mcollective',
+    config: Readonly<Record<string, unknown>> = {},
+    inlineAs?: 'persistent',
+  ): Promise<TestClient> {
+    const values = {
+      ...(await this.certificate(name)),
+      identity: name,
+      'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
+      discovery_timeout: 1,
+      ...config,
+    };
     const log: LogLine[] = [];
-    const embedded = await embed({
-      log: recordingLog(log),
-      runtime: this.runtime,
-      needs: {
-        bus: { connections: ['client'], open: true, publish: ['>'], subscribe: ['>'] },
-        plugins: ['security', 'agent', 'discovery'],
-        terminal: true,
-      },
-      config: {
-        ...(await this.certificate(name)),
-        identity: name,
-        'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
-        discovery_timeout: 1,
-        ...config,
-      },
-    });
-    this.#embedded.push(embedded);
-    const client = new FleetClient(embedded.host);
+    let host: PluginHost;
+    if (inlineAs) {
+      const running = await startHost({ distribution: true, runtime: this.runtime, config: values, inlineAs });
+      this.#embedded.push({ close: () => running.stop() });
+      host = await running.host.attach('program', programNeeds);
+    } else {
+      const embedded = await embed({ log: recordingLog(log), runtime: this.runtime, needs: programNeeds, config: values });
+      this.#embedded.push(embedded);
+      host = embedded.host;
+    }
+    const client = new FleetClient(host);
     await client.open();
     return new TestClient(client, log);
   }
@@ -188,7 +202,7 @@ export class TestClient {
     data: Readonly<Record<string, unknown>> = {},
     options: Partial<RpcOptions> = {},
   ): Promise<RpcResult['replies'][number]> {
-    const { replies } = await callRpc(this.fleet, { agent, action, data, targets: [identity], timeoutMs: 5_000, ...options });
+    const { replies } = await callRpc(this.fleet, { agent, action, data, targets: [identity], timeoutMs: 10_000, ...options });
     const [reply] = replies;
     if (!reply) throw new Error(`${identity} did not answer ${agent}#${action}`);
     return reply;

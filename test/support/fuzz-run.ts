@@ -206,7 +206,7 @@ export class FuzzRun {
         if (['request', 'ping', 'federated'].includes(kind)) forNode += 1;
       }
       await this.#nats.flush();
-      await until('the node has taken them', async () => (await this.#heard()) >= before + forNode, 20_000);
+      await until('the node has taken them', async () => (await this.#heard()) >= before + forNode);
     }
   }
 

@@ -50,6 +50,8 @@ export interface TestHostOptions {
   readonly strict?: boolean;
   readonly inlineAs?: 'persistent';
   readonly runtime?: Runtime;
+  /** One that outlives the host; by default a folder of its own. */
+  readonly stateFolder?: string;
   readonly onStopRequest?: NonNullable<HostOptions['onStopRequest']>;
 }
 
@@ -63,7 +65,7 @@ export async function startHost(options: TestHostOptions = {}): Promise<TestHost
     runtime,
     bundles,
     watched: options.watched ?? [],
-    stateFolder: folder,
+    stateFolder: options.stateFolder ?? folder,
     config: resolveConfig({ file: options.configFile, entries: entriesFrom(options.config ?? {}, 'test') }, specs),
     services: options.services ?? [],
     log: recordingLog(log),

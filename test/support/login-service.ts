@@ -68,7 +68,11 @@ export interface Answer {
 
 /** A key that a token is to be made for. */
 export class LoginKey {
-  readonly key: KeyObject = generateKeyPairSync('ed25519').privateKey;
+  readonly key: KeyObject;
+
+  constructor(key = generateKeyPairSync('ed25519').privateKey) {
+    this.key = key;
+  }
 
   get publicKey(): string {
     return publicHex(this.key);

@@ -2,7 +2,7 @@
 // is told, message by message, as Choria's does without security of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -25,6 +25,7 @@ import {
   secureRequestText,
   transportBytes,
 } from '../../plugins/wire/v1/messages.ts';
+import * as v2Messages from '../../plugins/wire/v2/messages.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
 import { startHost, type TestHost } from './hosts.ts';
 import { root } from './languages.ts';
@@ -47,6 +48,12 @@ export interface Asked {
 
 /** Signs tokens of this network. */
 const issuer = { algorithm: 'EdDSA', key: ed25519Keys().privateKey } as const;
+
+/** Signed as a provisioner does that has a token; the node verifies nothing. */
+function ofProvisioner(request: string): string {
+  const bytes = Buffer.from(request);
+  return v2Messages.secureRequestText({ request: bytes, signature: sign(null, bytes, issuer.key), caller: 'of.the.provisioner' });
+}
 
 export class ProvisioningNetwork {
   readonly folder: string;
@@ -152,14 +159,10 @@ export class ProvisioningNetwork {
 
   async sees(type: string, identity: string, component = 'provision_mode_server', least = 1): Promise<Event> {
     const fits = (event: Event) => event.type === type && event.identity === identity && event.component === component;
-    return until(
-      `${identity} tells ${type} as ${component}`,
-      () => {
-        const found = this.events.filter(fits);
-        return found.length >= least ? found.at(-1) : undefined;
-      },
-      15_000,
-    );
+    return until(`${identity} tells ${type} as ${component}`, () => {
+      const found = this.events.filter(fits);
+      return found.length >= least ? found.at(-1) : undefined;
+    });
   }
 
   /** One request, unsigned, and its reply. */
@@ -173,25 +176,21 @@ export class ProvisioningNetwork {
     const { caller = 'choria=provisioner.mcollective', sender = 'provisioner.test' } = asked;
     const id = newRequestId();
     const replyTo = replySubject('provisioning', caller, id);
-    const message = requestText({
-      id,
-      sender,
-      caller,
-      collective: 'provisioning',
-      agent,
-      ttl: 60,
-      time: Math.floor(Date.now() / 1000),
-      filter: emptyFilter,
-      body: JSON.stringify({ agent, action, data }),
-    });
-    const payload = transportBytes(secureRequestText(message, 'insecure', 'insecure'), {
-      replyTo,
-      sender,
-      seenBy: [['', sender, '']],
-    });
+    const fields = { id, sender, caller, collective: 'provisioning', agent, ttl: 60, time: Math.floor(Date.now() / 1000) };
+    const request = { ...fields, filter: emptyFilter, body: JSON.stringify({ agent, action, data }) };
+    const headers = { replyTo, sender, seenBy: [['', sender, '']] };
+    const { v2 = false } = await readProvisioningToken(this.token);
+    const payload = v2
+      ? v2Messages.transportBytes(ofProvisioner(v2Messages.requestText(request)), headers)
+      : transportBytes(secureRequestText(requestText(request), 'insecure', 'insecure'), headers);
     const answers = this.connection.subscribe(replyTo, { max: 1, timeout: 12_000 });
     this.connection.publish(nodeSubject('provisioning', identity), payload);
-    for await (const answer of answers) return readRpcReply(readSecureReply(readTransport(answer.data).data).body);
+    for await (const { data: answer } of answers)
+      return readRpcReply(
+        v2
+          ? v2Messages.readSecureReply(v2Messages.readTransport(answer).data).body
+          : readSecureReply(readTransport(answer).data).body,
+      );
     throw new Error(`${identity} did not answer ${action}`);
   }
 

@@ -51,14 +51,10 @@ export class SignerProcess {
     child.stderr?.on('data', (chunk: Buffer) => {
       this.log += chunk.toString();
     });
-    await until(
-      'the service answers',
-      async () => {
-        if (child.exitCode !== null) throw new Error(`the service ended: ${this.log}`);
-        return (await send(this.service.monitorPort, '/readyz', '', {}, 'GET').catch(() => undefined))?.status === 200;
-      },
-      20_000,
-    );
+    await until('the service answers', async () => {
+      if (child.exitCode !== null) throw new Error(`the service ended: ${this.log}`);
+      return (await send(this.service.monitorPort, '/readyz', '', {}, 'GET').catch(() => undefined))?.status === 200;
+    });
   }
 
   /** @returns its exit code; null if it was killed */

@@ -47,6 +47,10 @@ export interface ServiceOptions {
   readonly bundles?: readonly string[];
   /** Name of the certificate. */
   readonly certificate?: string;
+  /** Of tokens; by default a key of its own. */
+  readonly issuer?: KeyObject;
+  /** Where it keeps what outlives it. */
+  readonly stateFolder?: string;
   /** Another service whose users and folder it shares. */
   readonly beside?: SignerService;
   readonly start?: boolean;
@@ -88,7 +92,7 @@ export class SignerService {
 
   static async start(authority: Authority, options: ServiceOptions = {}): Promise<SignerService> {
     const { path, remove } = temporaryFolder();
-    const issuer = options.beside?.issuer ?? generateKeyPairSync('ed25519').privateKey;
+    const issuer = options.issuer ?? options.beside?.issuer ?? generateKeyPairSync('ed25519').privateKey;
     const service = new SignerService(path, await freePort(), await freePort(), issuer, remove);
     const config = await service.configure(authority, options);
     if (options.start !== false) service.host = await startHost(config);
@@ -127,6 +131,7 @@ export class SignerService {
       bundles: [at('bundles'), ...(options.bundles ?? [])],
       configFile: at('aaa.conf'),
       ...(options.inlineAs && { inlineAs: options.inlineAs }),
+      ...(options.stateFolder && { stateFolder: options.stateFolder }),
       config: {
         'plugin.security.provider': 'file',
         'plugin.security.file.certificate': files.cert,

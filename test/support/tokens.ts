@@ -2,9 +2,12 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { chainIssuer, type Issuer } from '../../plugins/wire/tokens/chain.ts';
 import { type ClientTokenRequest, makeClientToken } from '../../plugins/wire/tokens/client.ts';
-import { keyFromSeed, publicHex } from '../../plugins/wire/tokens/ed25519.ts';
-import type { SigningKey } from '../../plugins/wire/tokens/jwt.ts';
+import { keyFromSeed, publicHex, signHex } from '../../plugins/wire/tokens/ed25519.ts';
+import { type SigningKey, signToken } from '../../plugins/wire/tokens/jwt.ts';
+import { newKsuid } from '../../plugins/wire/tokens/ksuid.ts';
+import { makeRevocation, type RevocationRequest, revocationKey, speaker } from '../../plugins/wire/tokens/revocation.ts';
 import { makeServerToken } from '../../plugins/wire/tokens/server.ts';
 
 export const organizationSeed = '11'.repeat(32);
@@ -47,4 +50,36 @@ export function tokenConfig(folder: string, name: string, token: string): Record
     'plugin.security.issuer.names': 'choria',
     'plugin.security.issuer.choria.public': publicOf(organizationSeed),
   };
+}
+
+/** The token by which the organization vouches for an issuer with this seed. */
+export function chainToken(seed: string, { by = organizationSeed, ou = 'choria' } = {}): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const jti = newKsuid(now);
+  const claims = {
+    callerid: 'up=login',
+    ou,
+    purpose: 'choria_client_id',
+    public_key: publicOf(seed),
+    iss: `I-${publicOf(by)}`,
+    tcs: signHex(`${jti}.${publicOf(seed)}`, keyFromSeed(by)),
+    jti,
+    iat: now,
+    exp: now + 86_400,
+  };
+  return signToken(claims, signingKey(by));
+}
+
+export async function chainOf(seed: string): Promise<Issuer> {
+  return chainIssuer(signingKey(seed), await chainToken(seed));
+}
+
+/** A signed statement about tokens, and where it belongs; by the organization unless another issuer is given. */
+export async function revocation(
+  request: Partial<RevocationRequest> & Pick<RevocationRequest, 'kind' | 'value'>,
+  issuer: Issuer = { key: signingKey(organizationSeed) },
+): Promise<{ readonly key: string; readonly value: Buffer }> {
+  const ou = request.ou ?? 'choria';
+  const text = await makeRevocation({ action: 'revoke', ou, ...request }, issuer);
+  return { key: revocationKey({ ...request, ...speaker(issuer, ou) }), value: Buffer.from(text) };
 }

@@ -8,6 +8,7 @@ import { TokenError } from '../../wire/tokens/errors.ts';
 import { ed25519Verification, readUnverified, readVerificationKey } from '../../wire/tokens/jwt.ts';
 import { endOf, verifyServerToken } from '../../wire/tokens/server.ts';
 import { clientPermissions, type Permissions, serverPermissions } from './permissions.ts';
+import type { RevokedHolders } from './revoked.ts';
 import { type Asked, type Grant, type Grants, RefusedError } from './service.ts';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -53,34 +54,47 @@ export interface Entrance {
   readonly domain: string;
 }
 
-export function holderGrants(trust: HolderTrust, entrance: Entrance): Grants {
+/** Who was let in, and whose token was revoked. */
+export type Holders = Pick<RevokedHolders, 'reason' | 'granted' | 'ended'>;
+
+export function holderGrants(trust: HolderTrust, entrance: Entrance, holders: Holders): Grants {
   return {
     size: 0,
-    ended: () => undefined,
+    ended: (server, connection) => holders.ended(server, connection),
     grant: async (asked) => {
       const { auth_token: token = '' } = asked.connect_opts;
       if (token === '') throw new RefusedError('there is no token; log in with `muster login`');
       const { purpose } = await readUnverified(token);
-      if (purpose === 'choria_client_id') return ofClient(token, asked, trust.clients, entrance);
-      if (purpose === 'choria_server') return ofServer(token, asked, trust.servers, entrance);
+      if (purpose === 'choria_client_id') return ofClient(token, asked, { trust: trust.clients, entrance, holders });
+      if (purpose === 'choria_server') return ofServer(token, asked, { trust: trust.servers, entrance, holders });
       throw new RefusedError(`a token of purpose ${JSON.stringify(purpose)?.slice(0, 40) ?? 'none'} lets nobody in here`);
     },
   };
 }
 
-async function ofClient(token: string, asked: Asked, trust: TrustAnchors, entrance: Entrance): Promise<Grant> {
+interface Judge {
+  readonly trust: TrustAnchors;
+  readonly entrance: Entrance;
+  readonly holders: Holders;
+}
+
+async function ofClient(token: string, asked: Asked, { trust, entrance, holders }: Judge): Promise<Grant> {
   const claims = await verifyClientToken(token, trust);
   checkProof(asked, claims.public_key);
   checkPlain('ou', claims.ou);
+  const reason = holders.reason(claims);
+  if (reason !== undefined) throw new RefusedError(`the token was revoked${reason === '' ? '' : `: ${reason.slice(0, 80)}`}`);
+  holders.granted(asked.server_id.id, asked.client_info.id, claims);
   return { name: claims.callerid, expires: endOf(claims), ...at(entrance, clientPermissions(claims)) };
 }
 
-async function ofServer(token: string, asked: Asked, trust: TrustAnchors, entrance: Entrance): Promise<Grant> {
+async function ofServer(token: string, asked: Asked, { trust, entrance, holders }: Judge): Promise<Grant> {
   const claims = await verifyServerToken(token, trust);
   checkProof(asked, claims.public_key);
   checkPlain('identity', claims.identity);
   for (const collective of claims.collectives) checkPlain('collective', collective);
   checkPlain('ou', claims.ou);
+  holders.granted(asked.server_id.id, asked.client_info.id, undefined);
   return { name: claims.identity, expires: endOf(claims), ...at(entrance, serverPermissions(claims)) };
 }
 

@@ -32,7 +32,7 @@ const keptKeys =
   /^(identity|logfile|loglevel|plugin\.choria\.(status_file_path|status_update_interval|stats_port)|plugin\.muster\..+)$/;
 
 /** What a start decides, by the token, is not for a file to say. */
-const decidedKeys = /^plugin\.muster\.provisioning\.(active|available|renewing|plaintext|srv)$/;
+const decidedKeys = /^plugin\.muster\.provisioning\.(active|available|renewing|plaintext|srv|v2)$/;
 
 export default defineSettings((question) => chooseConfiguration(question, new Date()));
 
@@ -159,10 +159,6 @@ async function readToken(configFile: string, values: Values): Promise<Token> {
 function usable(file: string, token: Token): Token & { state: 'usable' } {
   if (token.state !== 'usable')
     throw new Error(`there is no configuration file ${file}, and ${stateOf(token)}; put one of both there`);
-  if (token.claims.v2)
-    throw new Error(
-      `the provisioning token ${token.file} asks for protocol 2 (claim v2), which this version does not speak; have a token made without it, or configure the node by hand`,
-    );
   if (!existsSync(file) && !token.claims.chpd)
     throw new Error(
       `there is no configuration file ${file}, and the token ${token.file} does not turn provisioning on (claim chpd); have it made with --default`,

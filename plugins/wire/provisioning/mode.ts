@@ -50,7 +50,7 @@ export function provisioningEntries({
   const { plaintext, target: named } = musterExtensions(claims);
   const target = provisioningTarget(claims);
   const found = plugin ?? named;
-  const { chf = '', chusr = '', chpwd = '', chrd = '', update = false } = claims;
+  const { chf = '', chusr = '', chpwd = '', chrd = '', update = false, v2 = false } = claims;
   return {
     collectives: provisioningCollective,
     main_collective: provisioningCollective,
@@ -65,13 +65,16 @@ export function provisioningEntries({
     ...(chf !== '' && { 'plugin.yaml': chf }),
     ...(chusr !== '' && { 'plugin.nats.user': chusr }),
     ...(chpwd !== '' && { 'plugin.nats.pass': chpwd }),
-    ...(chrd !== '' && {
-      registration: 'file_content',
-      registerinterval: String(registrationSeconds),
-      registration_splay: 'false',
-      'plugin.choria.registration.file_content.data': chrd,
-      'plugin.choria.registration.file_content.target': 'provisioning.registration.data',
-    }),
+    ...(v2 && { 'plugin.muster.provisioning.v2': 'true' }),
+    // What a node registers by protocol v2 is signed with a token that it does not have yet.
+    ...(chrd !== '' &&
+      !v2 && {
+        registration: 'file_content',
+        registerinterval: String(registrationSeconds),
+        registration_splay: 'false',
+        'plugin.choria.registration.file_content.data': chrd,
+        'plugin.choria.registration.file_content.target': 'provisioning.registration.data',
+      }),
     'plugin.muster.provisioning.active': 'true',
     'plugin.muster.provisioning.available': 'true',
     'plugin.muster.provisioning.token': tokenFile,

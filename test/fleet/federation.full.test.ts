@@ -1,0 +1,3 @@
+import { describeFederation } from '../support/federation-spec.ts';
+
+describeFederation('persistent');

@@ -1,0 +1,3 @@
+import { describeRequests } from '../support/requests-spec.ts';
+
+describeRequests('persistent');

@@ -1,0 +1,3 @@
+import { describePlacement } from '../support/placement-spec.ts';
+
+describePlacement('fresh');
