@@ -9,7 +9,7 @@ import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire
 import { Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { connect, connection } from './connect.ts';
-import { descriptionRoute } from './description.ts';
+import { descriptionRoutes } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
@@ -68,7 +68,6 @@ class AaaServiceRun {
     if (file === undefined) throw new AaaSettingsError([`${aaaConfigKey} is not set; it names the JSON file of the service`]);
     const settings = await this.#checked(file);
     this.#settings = settings;
-    this.#usesBrokers = usesBrokers(settings, this.#config);
     const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
     this.#isFollowing = this.#usesBrokers && settings.basicjwt_signer?.revocations !== false;
     if (this.#isFollowing) await this.#keepRevocations(file, settings);
@@ -85,6 +84,7 @@ class AaaServiceRun {
   async #checked(file: string): Promise<AaaService> {
     const { settings, problems, warnings } = findAaaSettings(file);
     for (const warning of warnings) this.#host.log.warn(warning);
+    this.#usesBrokers = usesBrokers(settings, this.#config);
     const all = [
       ...problems,
       ...(await findProblems(this.#host, file, settings)),
@@ -152,7 +152,7 @@ class AaaServiceRun {
       routes: [
         ...(await openLogins(this.#loginParts(file, settings))),
         signRoute(this.#signer && ((call) => this.#sign(call))),
-        descriptionRoute(),
+        ...descriptionRoutes(),
       ],
       mostConnections: max_connections,
       onTrouble: (message) => log.warn(message),
