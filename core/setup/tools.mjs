@@ -81,6 +81,8 @@ const goPrograms = {
   'step-ca': { variable: 'STEP_CA', source: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.1', env: { CGO_ENABLED: '0' } },
 };
 
+export const goProgramNames = Object.keys(goPrograms);
+
 /** @returns {string | undefined} a program in Go: the variable, PATH, or built from the Go module proxy into `.tools` */
 export function provideGoProgram(root, name, log) {
   const { variable, source, env, anyOnPath = true } = goPrograms[name];
