@@ -1,7 +1,8 @@
 // What has to be right before the service starts, besides its file: the plugins that it names are there and find their own
-// configuration good, and the signer has keys that fit.
+// configuration good, the certificate has its key, and the signer has keys that fit.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import type { Host } from '../../core/sdk/typescript/index.ts';
 import { type AaaService, listOf, readSection } from '../wire/aaa/settings.ts';
 import { readClientToken, verifyClientToken } from '../wire/tokens/client.ts';
@@ -16,9 +17,27 @@ export async function findProblems(host: Host, file: string, settings: AaaServic
     ...listOf(authenticator).map((name) => askPlugin(host, 'authenticator', name)),
     ...listOf(auditors).map((name) => askPlugin(host, 'auditor', name)),
     ...(authorizer === undefined ? [] : [isThere(host, 'authorizer', authorizer)]),
+    tlsProblems(settings),
     chainProblems(file, settings),
   ]);
   return problems.flat();
+}
+
+/** That files are missing is said of the settings. */
+function tlsProblems({ tls_certificate, tls_key, tls_ca, tls_client_ca, disable_tls }: AaaService): string[] {
+  const [cert = '', key = '', ca] = [tls_certificate, tls_key, tls_ca ?? tls_client_ca];
+  const isHalf = ![cert, key, ...(ca === undefined ? [] : [ca])].every((file) => existsSync(file));
+  if (disable_tls === true || isHalf) return [];
+  try {
+    const authority = ca === undefined ? {} : { ca: readFileSync(ca) };
+    createSecureContext({ cert: readFileSync(cert), key: readFileSync(key), ...authority });
+    return [];
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH')
+      return [`tls_key: ${key} is not the key of the certificate ${cert}; name the two that belong together`];
+    return [`tls_certificate ${cert} with tls_key ${key}${ca === undefined ? '' : ` and ${ca}`} can not be used: ${message}`];
+  }
 }
 
 async function isThere(host: Host, kind: string, name: string): Promise<string[]> {

@@ -1,4 +1,5 @@
-// The description of the HTTP interface, for programs that make clients of it (Swagger 2.0, as Choria's service has it).
+// The description of the HTTP interface: for programs that make clients of it (Swagger 2.0, as Choria's service has it), and
+// as a page for people, made of the same.
 
 import type { Route } from './route.ts';
 
@@ -40,16 +41,47 @@ function call(summary: string, name: 'Login' | 'Sign') {
   };
 }
 
-export function descriptionRoute(): Route {
+const paths = { '/login': call('Logs a user in', 'Login'), '/sign': call('Signs a request of a user', 'Sign') };
+const info = { title: 'Muster AAA service', description: 'Logins, and signatures over requests of users', version: '1.0.0' };
+const basePath = '/choria/v1';
+
+export function descriptionRoutes(): Route[] {
   const body = {
     swagger: '2.0',
-    info: { title: 'Muster AAA service', description: 'Logins, and signatures over requests of users', version: '1.0.0' },
-    basePath: '/choria/v1',
+    info,
+    basePath,
     schemes: ['https', 'http'],
-    paths: { '/login': call('Logs a user in', 'Login'), '/sign': call('Signs a request of a user', 'Sign') },
+    paths,
     definitions: Object.fromEntries(
       Object.entries(definitions).map(([name, properties]) => [name, { type: 'object', properties }]),
     ),
   };
-  return { method: 'GET', path: '/swagger.json', handle: async () => ({ status: 200, body }) };
+  const page = pageText();
+  return [
+    { method: 'GET', path: '/swagger.json', handle: async () => ({ status: 200, body }) },
+    { method: 'GET', path: `${basePath}/docs`, type: 'text/html', handle: async () => ({ status: 200, body: page }) },
+  ];
+}
+
+/** All of it is text of this file. */
+function pageText(): string {
+  const table = (name: keyof typeof definitions) => {
+    const rows = Object.entries(definitions[name]).map(
+      ([key, { description }]) => `<tr><td><code>${key}</code></td><td>${description}</td></tr>`,
+    );
+    return `<table>${rows.join('')}</table>`;
+  };
+  const calls = Object.entries(paths).map(([path, { post }]) => {
+    const name = path === '/login' ? 'Login' : 'Sign';
+    const asked = `<h3>Body</h3>${table(`${name}Request`)}`;
+    const answered = `<h3>Answer, with status 200 also where it is refused</h3>${table(`${name}Response`)}`;
+    return `<section><h2>POST ${basePath}${path}</h2><p>${post.summary}.</p>${asked}${answered}</section>`;
+  });
+  const style = 'body{font:1rem/1.5 sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem}td{padding:.2rem 1rem .2rem 0}';
+  return [
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${info.title}</title><style>${style}</style></head><body>`,
+    `<h1>${info.title}</h1><p>${info.description}. Bodies are JSON objects of texts. For programs: <a href="/swagger.json">swagger.json</a>.</p>`,
+    ...calls,
+    '</body></html>\n',
+  ].join('\n');
 }

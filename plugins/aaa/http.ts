@@ -172,7 +172,8 @@ export class HttpListener {
       if (connection) connection.busy = true;
       const address = plainAddress(request.socket.remoteAddress);
       const call = new Received(body, address, response, this.#ending.signal);
-      send(response, route.accepts?.(body) === false ? unfit() : await route.handle(call));
+      const isUnfit = route.accepts?.(body) === false;
+      send(response, isUnfit ? unfit() : await route.handle(call), route.type);
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {
@@ -283,25 +284,34 @@ function findRoute(routes: readonly Route[], { url = '/', method = '' }: Incomin
 }
 
 /** @throws Refusal 415, 406 */
-function checkTypes({ method }: Route, { headers }: IncomingMessage): void {
-  const [type = ''] = (headers['content-type'] ?? '').split(';');
-  if (method === 'POST' && !/^\s*application\/json\s*$/i.test(type))
+function checkTypes({ method, type }: Route, { headers }: IncomingMessage): void {
+  const [sent = ''] = (headers['content-type'] ?? '').split(';');
+  if (method === 'POST' && !/^\s*application\/json\s*$/i.test(sent))
     throw new Refusal(415, 'a body is to be of application/json');
   const { accept } = headers;
-  const taken = /^(\*\/\*|application\/(\*|json))$/i;
-  const isTaken = (range: string) => taken.test(range.split(';')[0]?.trim() ?? '') && !/;\s*q=0(\.0*)?\s*$/.test(range);
+  const made = type ?? 'application/json';
+  const taken = ['*/*', `${made.split('/')[0]}/*`, made];
+  const isTaken = (range: string) =>
+    taken.includes(range.split(';')[0]?.trim().toLowerCase() ?? '') && !/;\s*q=0(\.0*)?\s*$/.test(range);
   if (accept !== undefined && accept.trim() !== '' && !accept.split(',').some(isTaken))
-    throw new Refusal(406, 'answers are of application/json');
+    throw new Refusal(406, `answers are of ${made}`);
 }
 
-function send(response: ServerResponse, { status, body }: Answer): void {
+function send(response: ServerResponse, { status, body }: Answer, type?: Route['type']): void {
   if (response.destroyed || response.headersSent) return;
   // As a text it goes out in one piece with the headers.
-  const text = JSON.stringify(body);
-  const length = Buffer.byteLength(text);
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': length, 'cache-control': 'no-store' });
+  const text = type === undefined ? JSON.stringify(body) : String(body);
+  const headers = { 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store' };
+  response.writeHead(status, type === undefined ? { 'content-type': 'application/json', ...headers } : { ...page, ...headers });
   response.end(text);
 }
+
+/** Of a page that loads nothing and runs nothing. */
+const page = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+};
 
 const unreadable: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',

@@ -3,19 +3,19 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
-import { type AaaService, AaaSettingsError, aaaConfigKey, listOf, networksOf, readAaaSettings } from '../wire/aaa/settings.ts';
+import { type AaaService, AaaSettingsError, aaaConfigKey, findAaaSettings, listOf, networksOf } from '../wire/aaa/settings.ts';
 import type { BrokerConfig } from '../wire/brokers.ts';
 import { defaultCollectives, type SecurityChoice, securityPlugin } from '../wire/security-plugin.ts';
 import { Revocations } from '../wire/tokens/revocations.ts';
 import { findProblems } from './checks.ts';
 import { connect, connection } from './connect.ts';
-import { descriptionRoute } from './description.ts';
+import { descriptionRoutes } from './description.ts';
 import { HttpListener, type TlsFiles } from './http.ts';
 import { openLogins, problemsOfLogins } from './logins.ts';
 import { RevocationKeeper } from './revocation-keeper.ts';
 import { revokersOf } from './revokers.ts';
 import { serveSignerAgent } from './sign/agent.ts';
-import { type OpenSigner, openSigner } from './sign/open.ts';
+import { type OpenSigner, openSigner, problemsOfSigner } from './sign/open.ts';
 import { signRoute } from './sign/route.ts';
 
 const mostConnections = 8_192;
@@ -66,25 +66,33 @@ class AaaServiceRun {
     const host = this.#host;
     const file = this.#config['plugin.aaa.config'];
     if (file === undefined) throw new AaaSettingsError([`${aaaConfigKey} is not set; it names the JSON file of the service`]);
-    const settings = readAaaSettings(file, (warning) => host.log.warn(warning));
+    const settings = await this.#checked(file);
     this.#settings = settings;
-    this.#usesBrokers = usesBrokers(settings, this.#config);
     const identity = this.#usesBrokers ? await connect(host, this.#config) : '';
     this.#isFollowing = this.#usesBrokers && settings.basicjwt_signer?.revocations !== false;
     if (this.#isFollowing) await this.#keepRevocations(file, settings);
     this.#known = this.#revocationsKnown();
     this.#signer = settings.signer === undefined ? undefined : await this.#openSigner(settings);
-    const problems = [
-      ...(await findProblems(host, file, settings)),
-      ...(await problemsOfLogins(this.#loginParts(file, settings))),
-      ...((await this.#signer?.problems()) ?? []),
-    ];
-    if (problems.length > 0) throw new AaaSettingsError(problems);
     await this.#listen(file, settings);
     await this.#serveAgent(identity, settings);
     await this.#showNumbers(settings);
     await host.timers.set({ id: 'renew', everyMs: renewMs }, () => this.#renew());
     host.log.info(`the AAA service ${whatRuns(settings)}`);
+  }
+
+  /** Everything is looked at before anything is opened, so that all that is wrong is said at once. @throws AaaSettingsError */
+  async #checked(file: string): Promise<AaaService> {
+    const { settings, problems, warnings } = findAaaSettings(file);
+    for (const warning of warnings) this.#host.log.warn(warning);
+    this.#usesBrokers = usesBrokers(settings, this.#config);
+    const all = [
+      ...problems,
+      ...(await findProblems(this.#host, file, settings)),
+      ...(await problemsOfLogins(this.#loginParts(file, settings))),
+      ...(await problemsOfSigner(this.#host, settings)),
+    ];
+    if (all.length > 0) throw new AaaSettingsError([...new Set(all)]);
+    return settings;
   }
 
   async stop(): Promise<void> {
@@ -144,7 +152,7 @@ class AaaServiceRun {
       routes: [
         ...(await openLogins(this.#loginParts(file, settings))),
         signRoute(this.#signer && ((call) => this.#sign(call))),
-        descriptionRoute(),
+        ...descriptionRoutes(),
       ],
       mostConnections: max_connections,
       onTrouble: (message) => log.warn(message),

@@ -18,6 +18,8 @@ export interface Route {
   readonly method: 'GET' | 'POST';
   /** Such as `/choria/v1/login`. */
   readonly path: string;
+  /** Of its answers, for people; all others are JSON. A body of it is a text. */
+  readonly type?: 'text/html';
   /** Whether a body that was read fits; the listener answers 400 to one that does not. */
   readonly accepts?: (body: unknown) => boolean;
   readonly handle: (call: Call) => Promise<Answer>;

@@ -4,10 +4,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Authority, openAuthority } from '../../plugins/overlay/ca.ts';
+import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { AaaSettingsError, readAaaSettings } from '../../plugins/wire/aaa/settings.ts';
 import { makeClientToken } from '../../plugins/wire/tokens/client.ts';
 import { publicHex } from '../../plugins/wire/tokens/ed25519.ts';
+import { runMuster, writeConfig } from '../support/command.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { type ServiceOptions, SignerService } from '../support/signer-service.ts';
 
@@ -109,7 +110,16 @@ describe('a file is refused', () => {
   });
 
   test('with every problem at once', () => {
-    expect(problemsOf({ port: '1', monitor_port: 'x', site: 5, auditors: 'logfile' })).toHaveLength(4);
+    expect(problemsOf({ signer: 'basicjwt', port: '1', monitor_port: 'x', site: 5, auditors: 'logfile' })).toEqual([
+      'site must be string',
+      'auditors must be array,null',
+      'port is a string; write it as a number, without quotes',
+      'monitor_port is a string; write it as a number, without quotes',
+      'tls_certificate is not set; port needs it, or disable_tls if something else has TLS',
+      'tls_key is not set; port needs it, or disable_tls if something else has TLS',
+      'signer needs an authorizer, such as actionlist or opa; without one nobody decides',
+      'basicjwt_signer is not set; the signer needs its signing_certificate and max_validity',
+    ]);
     expect(problemsOf({ signer: 'basicjwt', port: 1, monitor_port: 1, tls_ca: '/none' })).toHaveLength(6);
   });
 });
@@ -138,6 +148,49 @@ describe('a service does not start', () => {
     expect(message).toMatch(
       /aaa\.test may not sign for others; it needs a name that fits plugin\.choria\.security\.privileged_users/,
     );
+  });
+
+  test('with parts of its file that do not fit their schema, and tells of the others as well', async () => {
+    const [one, other] = await Promise.all(['one.test', 'other.test'].map((commonName) => issueFiles(authority, { commonName })));
+    const service = await SignerService.start(authority, { start: false });
+    try {
+      const { config = {} } = await service.configure(authority, {
+        settings: {
+          port: '8443',
+          disable_tls: false,
+          tls_certificate: one?.cert,
+          tls_key: other?.key,
+          authorizer: 'acl',
+          allowed_clients: ['10.0.0.0/33'],
+        },
+        signer: { signing_certificate: '/none/tokens.public' },
+      });
+      const ran = await runMuster(['run', 'aaa', '--config', writeConfig(service.folder, 'aaa.conf', config)]);
+      expect(ran.code).toBe(1);
+      expect(ran.err).toContain('5 problems:');
+      expect(ran.err).toContain('port is a string; write it as a number, without quotes');
+      expect(ran.err).toContain("allowed_clients: '10.0.0.0/33' is no network");
+      expect(ran.err).toContain('basicjwt_signer.signing_certificate: there is no file /none/tokens.public');
+      expect(ran.err).toContain('there is no authorizer acl; there are');
+      expect(ran.err).toContain(`tls_key: ${other?.key} is not the key of the certificate ${one?.cert}`);
+    } finally {
+      await service.stop();
+    }
+  });
+
+  test('with several things wrong in its logins', async () => {
+    const message = await failure({
+      settings: {
+        authenticator: ['userlist', 'certificate'],
+        tls_certificate: 5,
+        login: { window: 'soon', validity: '1h', signing_key: '/none/issuer.seed' },
+        userlist_authenticator: { users: [], validity: 'long' },
+      },
+    });
+    expect(message).toContain('tls_certificate must be string');
+    expect(message).toMatch(/login\.window is 'soon', which is no duration/);
+    expect(message).toMatch(/userlist_authenticator\.validity is 'long', which is no duration/);
+    expect(message).toMatch(/tokens of the authenticator certificate can not be signed: .*\/none\/issuer\.seed/);
   });
 
   test("with the issuer's key in place of the organization's", async () => {

@@ -324,6 +324,21 @@ describe('the HTTP interface', () => {
     expect(Object.keys(Object(body.paths))).toEqual(['/login', '/sign']);
   });
 
+  test('describes them to people on a page that loads nothing', async () => {
+    const get = (accept: string) => send(service.port, '/choria/v1/docs', '', { accept }, 'GET');
+    const { status, body, headers } = await get('text/html,application/xhtml+xml;q=0.9');
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': expect.stringContaining("default-src 'none'"),
+    });
+    const text = String(body.text);
+    expect(text).toContain('<h2>POST /choria/v1/login</h2>');
+    expect(text).toContain('<code>secure_request</code>');
+    expect(text).not.toMatch(/<script|<link|src=/);
+    expect(await get('application/json')).toMatchObject({ status: 406 });
+  });
+
   test('tells its health and numbers on another port', async () => {
     const get = (path: string) => send(service.monitorPort, path, '', {}, 'GET');
     expect(await get('/readyz')).toMatchObject({ status: 200, body: { ready: true } });

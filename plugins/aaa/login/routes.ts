@@ -15,7 +15,7 @@ import { Once } from './once.ts';
 import { Policies } from './policies.ts';
 import { Refresh } from './refresh.ts';
 import { SecondFactor } from './second-factor.ts';
-import { readLoginSettings, type Settings } from './settings.ts';
+import { findLoginSettings, readLoginSettings, type Settings } from './settings.ts';
 import { BucketCodes, FileCodes } from './used-codes.ts';
 
 export interface LoginParts {
@@ -41,8 +41,9 @@ export interface LoginParts {
 /** Everything that is wrong with the settings of logins. */
 export async function loginProblems(parts: LoginParts): Promise<string[]> {
   try {
-    const { issuers, secondFactor } = toolsOf(parts);
-    return [...(await issuers.problems()), ...secondFactor.problems()];
+    const { settings, problems } = findLoginSettings(parts.file, parts.authenticators, parts.maxSession);
+    const { issuers, secondFactor } = toolsOf(parts, settings);
+    return [...problems, ...(await issuers.problems()), ...secondFactor.problems()];
   } catch (error) {
     return [(error as Error).message];
   }
@@ -52,7 +53,7 @@ export async function loginProblems(parts: LoginParts): Promise<string[]> {
 export function loginRoutes(parts: LoginParts): Route[] {
   if (parts.authenticators.length === 0)
     return [{ method: 'POST', path: '/choria/v1/login', handle: async () => notConfigured() }];
-  const tools = toolsOf(parts);
+  const tools = toolsOf(parts, readLoginSettings(parts.file, parts.authenticators, parts.maxSession));
   const { authenticators, issuers, secondFactor } = tools;
   const logins = new Logins(tools);
   if (secondFactor.isUsed && !secondFactor.isThere)
@@ -84,18 +85,10 @@ export function loginRoutes(parts: LoginParts): Route[] {
   ];
 }
 
-function toolsOf({
-  host,
-  file,
-  authenticators,
-  site,
-  maxSession,
-  connection,
-  replicas = 1,
-  isAllowed = () => true,
-  now = Date.now,
-}: LoginParts) {
-  const settings: Settings = readLoginSettings(file, authenticators, maxSession);
+function toolsOf(
+  { host, authenticators, site, connection, replicas = 1, isAllowed = () => true, now = Date.now }: LoginParts,
+  settings: Settings,
+) {
   const onProblem = (message: string) => host.log.error(message);
   const onTrouble = (message: string) => host.log.warn(message);
   const folder = host.stateFolder ?? '.';

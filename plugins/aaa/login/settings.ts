@@ -4,7 +4,7 @@ import { type IssuingSettings, validate as validateIssuing } from '#schemas/must
 import { type LoginSettings, validate } from '#schemas/muster/aaa/v1/login_settings';
 import { AaaError } from '../../wire/aaa/errors.ts';
 import { goDurationSeconds } from '../../wire/aaa/go-duration.ts';
-import { readSection } from '../../wire/aaa/settings.ts';
+import { AaaSettingsError, readSection } from '../../wire/aaa/settings.ts';
 import type { LimitSettings } from './limits.ts';
 import type { SecondFactorSettings } from './second-factor.ts';
 
@@ -25,21 +25,53 @@ export interface Settings {
 /** What Choria makes of a duration of zero. */
 const zeroSeconds = 3_600;
 
-/** @param maxSession how long tokens are refreshed after a login. @throws AaaError `AAA_SETTINGS`, AaaSettingsError */
-export function readLoginSettings(file: string, authenticators: readonly string[], maxSession = '12h'): Settings {
-  const login = loginSection(file);
+export interface FoundSettings {
+  /** What can be used of them, so that the rest can be looked at. */
+  readonly settings: Settings;
+  readonly problems: readonly string[];
+}
+
+/** @param maxSession how long tokens are refreshed after a login. @throws AaaSettingsError with all problems */
+export function readLoginSettings(file: string, authenticators: readonly string[], maxSession?: string): Settings {
+  const { settings, problems } = findLoginSettings(file, authenticators, maxSession);
+  if (problems.length > 0) throw new AaaSettingsError(problems);
+  return settings;
+}
+
+/** @throws AaaSettingsError for a file that is no JSON */
+export function findLoginSettings(file: string, authenticators: readonly string[], maxSession = '12h'): FoundSettings {
+  const problems: string[] = [];
+  const noted = <T>(look: () => T, instead: T): T => {
+    try {
+      return look();
+    } catch (error) {
+      if (!(error instanceof AaaError || error instanceof AaaSettingsError)) throw error;
+      problems.push(error.message);
+      return instead;
+    }
+  };
+  const broken: LoginSettings = {};
+  const login = noted(() => loginSection(file), broken);
   const { second_factor: factor, failures_by_user: byUser = 10, failures_by_address: byAddress = 100 } = login;
-  return {
-    maxSessionSeconds: duration(`${file}: max_session`, maxSession),
+  const settings = {
+    // Of one that is no duration the settings of the service tell.
+    maxSessionSeconds: goDurationSeconds(maxSession) ?? 0,
     limits: {
       failuresByUser: byUser,
       failuresByAddress: byAddress,
-      windowMs: duration(`${file}: login.window`, login.window ?? '15m') * 1_000,
+      windowMs: noted(() => duration(`${file}: login.window`, login.window ?? '15m'), 0) * 1_000,
       loginsByAddress: login.logins_by_address ?? 600,
     },
     secondFactor: factor && { file: factor.file, key: factor.key, required: factor.required ?? false },
-    issuing: new Map(authenticators.map((name) => [name, issuingOf(file, name, login)])),
+    issuing: new Map(
+      authenticators.flatMap((name) => {
+        const issuing = noted(() => issuingOf(file, name, login), undefined);
+        return issuing ? [[name, issuing] as const] : [];
+      }),
+    ),
   };
+  // What is missing in one that can not be read may stand in it.
+  return { settings, problems: login === broken ? problems.filter((text) => !/ is not set; /.test(text)) : problems };
 }
 
 function loginSection(file: string): LoginSettings {

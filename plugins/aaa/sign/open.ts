@@ -1,5 +1,6 @@
 // The signer with all that it works with, made of the configuration.
 
+import { existsSync } from 'node:fs';
 import type { Host } from '../../../core/sdk/typescript/index.ts';
 import { type AaaService, goDuration, listOf } from '../../wire/aaa/settings.ts';
 import type { Revocations } from '../../wire/tokens/revocations.ts';
@@ -15,7 +16,6 @@ const usualMaxTtlMs = 10 * 60_000;
 
 export interface OpenSigner {
   readonly signer: Signer;
-  problems(): Promise<string[]>;
   /** Why it signs nothing now; undefined if it does. */
   trouble(): string | undefined;
   /** Takes up keys that were replaced. */
@@ -30,6 +30,20 @@ interface Parts {
   readonly revocations: Revocations;
 }
 
+/** What keeps it from signing, as far as that is not said of the settings. */
+export async function problemsOfSigner(host: Host, { signer, basicjwt_signer }: AaaService): Promise<string[]> {
+  if (signer === undefined) return [];
+  const { signing_seed: seed, signing_token: token } = basicjwt_signer ?? {};
+  const files = [seed, token].filter((file) => file !== undefined);
+  const isHalf = files.length === 1 || !files.every((file) => existsSync(file));
+  return isHalf ? [] : countersignerOf(host, seed, token).problems();
+}
+
+function countersignerOf(host: Host, seed: string | undefined, token: string | undefined): Countersigner {
+  const delegator = seed === undefined || token === undefined ? undefined : { seed, token };
+  return new Countersigner(host, { certificate: delegator === undefined, delegator });
+}
+
 /** Of settings that were checked. @throws TokenError for a key that can't be used */
 export async function openSigner({ host, settings, libdirs, revocations }: Parts): Promise<OpenSigner> {
   const { basicjwt_signer: section, authorizer = '', site = 'default', max_ttl, signer: name = '' } = settings;
@@ -39,9 +53,7 @@ export async function openSigner({ host, settings, libdirs, revocations }: Parts
   await secrets.refresh();
   await host.plugins.watch('agent', () => secrets.refresh());
   const tokens = new UserTokens(listOf(section?.signing_certificate), goDuration(section?.max_validity ?? '') ?? 0);
-  const { signing_seed: seed, signing_token: token } = section ?? {};
-  const delegator = seed === undefined || token === undefined ? undefined : { seed, token };
-  const countersigner = new Countersigner(host, { certificate: delegator === undefined, delegator });
+  const countersigner = countersignerOf(host, section?.signing_seed, section?.signing_token);
   const audit = new Audit({ host, auditors, site, secrets, numbers });
   const signer = new Signer({
     host,
@@ -59,7 +71,6 @@ export async function openSigner({ host, settings, libdirs, revocations }: Parts
   let told = '';
   return {
     signer,
-    problems: () => countersigner.problems(),
     trouble: () => (audit.isFailing ? 'no auditor can record what is decided' : undefined),
     renew: () => {
       try {

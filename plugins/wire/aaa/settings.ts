@@ -43,23 +43,32 @@ const knownOfSigner: ReadonlySet<string> = new Set([
 ]);
 const section = /_(authenticator|auditor|authorizer)$/;
 
-/**
- * The file, checked as far as it can be without the plugins that it names.
- * @param warn is told of what is passed over, and of what is allowed and not wise
- * @throws AaaSettingsError with all problems
- */
-export function readAaaSettings(file: string, warn: (warning: string) => void = () => undefined): AaaService {
-  const value = readJson(file);
-  if (!validate(value)) {
-    const problems = (validate.errors ?? []).map(({ instancePath, message }) => spellError(instancePath, message, value));
-    throw new AaaSettingsError(
-      [...new Set(problems.filter((problem) => problem !== undefined))].map((text) => `${file}: ${text}`),
-    );
-  }
-  const problems = [...listenProblems(value), ...namesProblems(value), ...signerProblems(value)];
-  if (problems.length > 0) throw new AaaSettingsError(problems.map((problem) => `${file}: ${problem}`));
-  for (const warning of warningsOf(value)) warn(`${file}: ${warning}`);
-  return value;
+export interface FoundSettings {
+  /** Without what can't be used of it, so that the rest can be looked at. */
+  readonly settings: AaaService;
+  readonly problems: readonly string[];
+  /** What is passed over, and what is allowed and not wise. */
+  readonly warnings: readonly string[];
+}
+
+/** The file, checked as far as it can be without the plugins that it names. @throws AaaSettingsError for one that is no JSON */
+export function findAaaSettings(file: string): FoundSettings {
+  const { settings, broken, problems } = validPart(readJson(file));
+  const all = [...problems, ...listenProblems(settings, broken), ...namesProblems(settings, broken)];
+  all.push(...signerProblems(settings, broken));
+  const inFile = (text: string) => `${file}: ${text}`;
+  return {
+    settings: withoutRemoved(settings),
+    problems: [...new Set(all)].map(inFile),
+    warnings: [...warningsOf(settings)].map(inFile),
+  };
+}
+
+/** @throws AaaSettingsError with all problems */
+export function readAaaSettings(file: string): AaaService {
+  const { settings, problems } = findAaaSettings(file);
+  if (problems.length > 0) throw new AaaSettingsError(problems);
+  return settings;
 }
 
 /** The section of a plugin, such as `userlist_authenticator`; undefined where there is none. @throws AaaSettingsError */
@@ -114,6 +123,41 @@ function readJson(file: string): Readonly<Record<string, unknown>> {
   return value;
 }
 
+/** Keys of what does not fit the schema and was left out, such as `port` and `basicjwt_signer.max_validity`. */
+type Broken = ReadonlySet<string>;
+
+/** What fits the schema; of the section of the signer what fits in it. */
+function validPart(value: Readonly<Record<string, unknown>>) {
+  const settings: Record<string, unknown> = structuredClone(value);
+  const broken = new Set<string>();
+  const problems: string[] = [];
+  validate(value);
+  for (const { instancePath, message, params } of validate.errors ?? []) {
+    const problem = spellError(instancePath, message, value);
+    if (problem !== undefined) problems.push(problem);
+    const [key = '', inner] = instancePath.slice(1).split('/');
+    const missing = (params as { missingProperty?: string }).missingProperty;
+    const part = inner ?? missing;
+    broken.add(key === 'basicjwt_signer' && part !== undefined ? `${key}.${part}` : key);
+  }
+  const signer = settings.basicjwt_signer;
+  for (const path of broken) {
+    const [key = '', inner] = path.split('.');
+    if (inner === undefined) delete settings[key];
+    else if (isObject(signer)) settings[key] = { ...(settings[key] as object), [inner]: undefined };
+  }
+  return { settings: settings as AaaService, broken: broken as Broken, problems };
+}
+
+/** Nothing more is to be said of them. */
+function withoutRemoved(settings: AaaService): AaaService {
+  const { authenticator, auditors } = settings;
+  const left = (names: readonly string[]) => [...new Set(names)].filter((name) => removed[name] === undefined);
+  const [names, records] = [left(listOf(authenticator)), left(listOf(auditors))];
+  const { authenticator: _one, auditors: _other, ...rest } = settings;
+  return { ...rest, ...(names.length > 0 && { authenticator: names as [string, ...string[]] }), auditors: records };
+}
+
 function spellError(path: string, message: string | undefined, value: unknown): string | undefined {
   const key = path.slice(1).replaceAll('/', '.');
   if ((key === 'port' || key === 'monitor_port') && isObject(value) && typeof value[key] === 'string')
@@ -124,57 +168,58 @@ function spellError(path: string, message: string | undefined, value: unknown): 
   return inChoice ? undefined : `${key || 'it'} ${message ?? 'is not valid'}`;
 }
 
-function* listenProblems(settings: AaaService): Generator<string> {
+function* listenProblems(settings: AaaService, broken: Broken): Generator<string> {
   const { port = 0, disable_tls: plain = false, allowed_clients: allowed = [], max_ttl: ttl, max_session: session } = settings;
   for (const key of ['tls_certificate', 'tls_key', 'tls_ca', 'tls_client_ca'] as const) {
     const file = settings[key];
     if (file === undefined) {
-      if ((key === 'tls_certificate' || key === 'tls_key') && port > 0 && !plain)
+      const isNeeded = (port > 0 || broken.has('port')) && !plain && !broken.has('disable_tls') && !broken.has(key);
+      if ((key === 'tls_certificate' || key === 'tls_key') && isNeeded)
         yield `${key} is not set; port needs it, or disable_tls if something else has TLS`;
     } else if (!existsSync(file)) yield `${key}: there is no file ${file}`;
   }
   if (port > 0 && port === settings.monitor_port) yield 'port and monitor_port are the same; choose another monitor_port';
   if (settings.tls_ca !== undefined && settings.tls_client_ca !== undefined)
     yield 'tls_ca and tls_client_ca exclude each other: the first asks every client for a certificate, the second asks nobody';
-  const networks = networksOf(allowed);
-  if ('wrong' in networks) yield `allowed_clients: '${networks.wrong}' is no network such as 192.0.2.0/24 or 2001:db8::/32`;
+  for (const text of allowed)
+    if ('wrong' in networksOf([text])) yield `allowed_clients: '${text}' is no network such as 192.0.2.0/24 or 2001:db8::/32`;
   for (const [key, value] of Object.entries({ max_ttl: ttl, max_session: session }))
     if (value !== undefined && !(Number(goDuration(value)) > 0)) yield `${key}: '${value}' is no duration such as 90m or 12h`;
 }
 
-function* namesProblems({
-  authenticator,
-  auditors,
-  signer,
-  authorizer,
-  port = 0,
-  basicjwt_signer,
-}: AaaService): Generator<string> {
+function* namesProblems(settings: AaaService, broken: Broken): Generator<string> {
+  const { authenticator, auditors, signer, authorizer, port = 0, basicjwt_signer } = settings;
+  const isUnset = (key: 'signer' | 'authenticator' | 'authorizer') => settings[key] === undefined && !broken.has(key);
+  const hasPort = port > 0 || broken.has('port');
   for (const [key, names] of Object.entries({ authenticator: listOf(authenticator), auditors: listOf(auditors) })) {
     for (const name of names) if (removed[name] !== undefined) yield `${key}: ${removed[name]}`;
     if (new Set(names).size < names.length) yield `${key} names one plugin twice`;
   }
-  if (signer === undefined && authenticator === undefined)
+  if (isUnset('signer') && isUnset('authenticator'))
     yield 'neither authenticator nor signer is set, so that there is nothing to do';
-  if (signer !== undefined && authorizer === undefined)
+  if (signer !== undefined && isUnset('authorizer'))
     yield 'signer needs an authorizer, such as actionlist or opa; without one nobody decides';
-  if (signer === undefined && authorizer !== undefined) yield 'authorizer is set and signer is not; it serves the signer only';
-  if (authenticator !== undefined && port === 0) yield 'authenticator needs port; logins come over HTTP only';
-  if (signer !== undefined && port === 0 && basicjwt_signer?.choria_service !== true)
+  if (isUnset('signer') && authorizer !== undefined) yield 'authorizer is set and signer is not; it serves the signer only';
+  if (authenticator !== undefined && !hasPort) yield 'authenticator needs port; logins come over HTTP only';
+  const isService = basicjwt_signer?.choria_service === true || broken.has('basicjwt_signer.choria_service');
+  if (signer !== undefined && !hasPort && !isService && !broken.has('basicjwt_signer'))
     yield 'signer needs port, or choria_service in basicjwt_signer; otherwise nobody can reach it';
 }
 
-function* signerProblems({ signer, basicjwt_signer: section }: AaaService): Generator<string> {
+function* signerProblems({ signer, basicjwt_signer: section }: AaaService, broken: Broken): Generator<string> {
   if (signer === undefined) return;
   if (section === undefined) {
+    if (broken.has('basicjwt_signer')) return;
     yield 'basicjwt_signer is not set; the signer needs its signing_certificate and max_validity';
     return;
   }
   const key = (name: string) => `basicjwt_signer.${name}`;
-  if (!(Number(goDuration(section.max_validity)) > 0))
+  const isBroken = (name: string) => broken.has(key(name));
+  if (!isBroken('max_validity') && !(Number(goDuration(section.max_validity)) > 0))
     yield `${key('max_validity')}: '${section.max_validity}' is no duration such as 2h or 1h30m`;
   const files = listOf(section.signing_certificate);
-  if (files.length === 0) yield `${key('signing_certificate')} is not set; tokens of users are verified with it`;
+  if (files.length === 0 && !isBroken('signing_certificate'))
+    yield `${key('signing_certificate')} is not set; tokens of users are verified with it`;
   for (const file of files) {
     try {
       readVerificationKey(file);
@@ -186,7 +231,8 @@ function* signerProblems({ signer, basicjwt_signer: section }: AaaService): Gene
     const file = section[name];
     if (file !== undefined && !existsSync(file)) yield `${key(name)}: there is no file ${file}`;
   }
-  if ((section.signing_seed === undefined) !== (section.signing_token === undefined))
+  const isHalf = (section.signing_seed === undefined) !== (section.signing_token === undefined);
+  if (isHalf && !isBroken('signing_seed') && !isBroken('signing_token'))
     yield `${key('signing_seed')} and ${key('signing_token')} belong together: seed and token of the delegator`;
 }
 

@@ -80,6 +80,8 @@ export class PolicyEvaluator {
   async #turn(): Promise<void> {
     this.#turning = true;
     try {
+      // A message to the thread costs more than an evaluation: what comes in one turn of the event loop goes together.
+      await new Promise((resolve) => setImmediate(resolve));
       while (this.#waiting.length > 0 && !this.#closed) await this.#evaluateBatch(this.#waiting.splice(0, maxBatch));
     } finally {
       this.#turning = false;
