@@ -38,7 +38,7 @@ beforeAll(async () => {
   const connection = await fleet.connection();
   store = await new Kvm(connection).open('MUSTER_REVOKED');
   manager = await jetstreamManager(connection);
-}, 60_000);
+});
 afterAll(async () => {
   await service?.stop();
   await fleet?.stop();
@@ -71,7 +71,7 @@ async function revoked(name: string): Promise<{ readonly user: User; readonly ke
   const file = join(folder, `${name}.jwt`);
   writeFileSync(file, user.token);
   await muster('revoke', file);
-  await until('the token is dead', () => isDead(user), 2_000);
+  await until('the token is dead', () => isDead(user), 10_000);
   const { key } = await revocation({ kind: 'public_key', value: publicHex(user.key) }, byIssuer());
   return { user, key, text: (await entryAt(key)) ?? '' };
 }
@@ -92,39 +92,35 @@ describe('a revocation holds when the entry', () => {
       },
     ],
     ['goes with the bucket', () => manager.streams.delete(stream)],
-  ] satisfies [string, (key: string, user: User) => Promise<unknown>][])(
-    '%s',
-    async (how, attack) => {
-      const { user, key, text } = await revoked(how.replaceAll(' ', '-'));
-      await attack(key, user);
-      await until('it is written back', async () => (await entryAt(key).catch(() => undefined)) === text, 15_000);
-      expect(await isDead(user)).toBe(true);
-      const late = await SignerService.start(fleet.authority, { ...options(), beside: service });
-      try {
-        expect(await isGood(late, user)).toBe(false);
-      } finally {
-        await late.stop();
-      }
-    },
-    40_000,
-  );
+  ] satisfies [string, (key: string, user: User) => Promise<unknown>][])('%s', async (how, attack) => {
+    const { user, key, text } = await revoked(how.replaceAll(' ', '-'));
+    await attack(key, user);
+    await until('it is written back', async () => (await entryAt(key).catch(() => undefined)) === text);
+    expect(await isDead(user)).toBe(true);
+    const late = await SignerService.start(fleet.authority, { ...options(), beside: service });
+    try {
+      expect(await isGood(late, user)).toBe(false);
+    } finally {
+      await late.stop();
+    }
+  });
 });
 
 test('an older statement that is put over a newer one undoes nothing, neither way', async () => {
   const { user, key, text: first } = await revoked('carl');
   await muster('restore', join(folder, 'carl.jwt'));
-  await until('the token is good', () => isGood(service, user), 2_000);
+  await until('the token is good', () => isGood(service, user));
   const restored = (await entryAt(key)) ?? '';
   await store.put(key, first);
-  await until('the restoring one is written back', async () => (await entryAt(key)) === restored, 10_000);
+  await until('the restoring one is written back', async () => (await entryAt(key)) === restored);
   expect(await isGood(service, user)).toBe(true);
   await muster('revoke', join(folder, 'carl.jwt'));
-  await until('the token is dead again', () => isDead(user), 2_000);
+  await until('the token is dead again', () => isDead(user), 10_000);
   const again = (await entryAt(key)) ?? '';
   await store.put(key, restored);
-  await until('the revoking one is written back', async () => (await entryAt(key)) === again, 10_000);
+  await until('the revoking one is written back', async () => (await entryAt(key)) === again);
   expect(await isDead(user)).toBe(true);
-}, 40_000);
+});
 
 test('nobody is revoked by an entry that is unsigned, or signed by another; it is counted, and told once', async () => {
   const dora = await service.user('dora');
@@ -147,7 +143,7 @@ test('a service that is started anew knows what it knew, though the bucket is go
   const own = await SignerService.start(fleet.authority, { ...options(), beside: service, stateFolder });
   await until('it follows', async () => (await statusOf(own)).revocationsCurrent);
   const { user } = await revoked('erik');
-  await until('it has heard of it', async () => !(await isGood(own, user)), 2_000);
+  await until('it has heard of it', async () => !(await isGood(own, user)), 10_000);
   await own.stop();
   // Nothing of it can come from the bucket.
   await service.host?.stop();
@@ -159,4 +155,4 @@ test('a service that is started anew knows what it knew, though the bucket is go
   } finally {
     await anew.stop();
   }
-}, 40_000);
+});

@@ -70,4 +70,4 @@ test('is provisioned in protocol v2, and answers in its fleet', async () => {
   const client = await fleet.client('jump.test', { ...anna, ...shared });
   await until('it answers in its fleet', async () => (await client.fleet.ping({ timeoutMs: 500 })).answers.length === 1, 30_000);
   expect(node.folder).toBe(directory);
-}, 60_000);
+});
