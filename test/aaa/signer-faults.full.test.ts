@@ -99,18 +99,20 @@ test('a signer that is killed at any moment has a record of all that left it, an
 test('a signer that is stopped answers what runs, and takes nothing more', async () => {
   const signer = await started();
   const anna = await signer.service.user('anna');
-  const running = Array.from({ length: 200 }, () =>
+  // So few that a busy machine answers them in the time that a stop gives them.
+  const running = Array.from({ length: 64 }, () =>
     signer.service.sign(anna).then(
-      (answer) => answer.status,
-      () => 'refused',
+      ({ body }) => ('secure_request' in body ? 'signed' : body.error),
+      () => 'not taken',
     ),
   );
   await until('some are under way', () => existsSync(join(signer.service.folder, 'audit.log')));
   expect(await signer.end('SIGTERM')).toBe(0);
   const outcomes = await Promise.all(running);
-  const answered = outcomes.filter((outcome) => outcome === 200).length;
-  expect(answered).toBeGreaterThan(0);
-  expect(idsIn(join(signer.service.folder, 'audit.log'))).toHaveLength(answered);
+  const signed = outcomes.filter((outcome) => outcome === 'signed').length;
+  expect(signed).toBeGreaterThan(0);
+  expect(outcomes.filter((outcome) => outcome !== 'signed' && outcome !== 'not taken')).toEqual([]);
+  expect(idsIn(join(signer.service.folder, 'audit.log'))).toHaveLength(signed);
 });
 
 /** Where somebody else may not make a disk, there is nothing to be seen. */

@@ -57,7 +57,7 @@ describe('a broker with a port for tokens', () => {
     fleet.client('jump.test', holder(tokenConfig(folder, callerid, await clientToken(callerid, permissions))));
 
   async function enter(token: string | undefined, seedOwner = 'up=anna', more: object = {}): Promise<NatsConnection> {
-    const seedFile = join(folder, 'entering.key');
+    const seedFile = join(folder, `${seedOwner}.entering.key`);
     writeFileSync(seedFile, seedOf(seedOwner));
     const connection = await connect({
       servers: `localhost:${port}`,
@@ -195,6 +195,25 @@ describe('a broker with a port for tokens', () => {
     await connection.closed();
     expect(connection.isClosed()).toBe(true);
   });
+
+  test('a version of the bundle that takes over ends what the one before let in, and lets others come back', async () => {
+    const { Kvm } = await import('@nats-io/kv');
+    const store = await new Kvm(await fleet.connection()).create('MUSTER_REVOKED');
+    const erik = await enter(await clientToken('up=erik', {}), 'up=erik', { reconnect: true, reconnectTimeWait: 100 });
+    const frida = await enter(await clientToken('up=frida', {}), 'up=frida', { reconnect: true, reconnectTimeWait: 100 });
+    const statuses: string[] = [];
+    void (async () => {
+      for await (const { type } of frida.status()) statuses.push(type);
+    })();
+    const plugin = fleet.broker?.host.plugin('service', 'broker');
+    const version = await plugin?.prepare({ ...plugin.spec, runner: 'persistent' });
+    await (await version?.commit())?.drained;
+    const stolen = await revocation({ kind: 'public_key', value: publicOf(seedOf('up=erik')) });
+    await store.put(stolen.key, stolen.value);
+    await until('one is cut off for good', () => erik.isClosed(), 20_000);
+    await until('the other came back', () => statuses.includes('reconnect'), 20_000);
+    await frida.flush();
+  }, 60_000);
 });
 
 describe('a port for tokens', () => {

@@ -25,6 +25,8 @@ const lookMs = 5_000;
 const sweepMs = 1_000;
 /** A connection that was granted is among the open ones after this, or never. */
 const arrivalMs = 60_000;
+/** At once, since all of them come back. */
+const mostStrangers = 200;
 
 export class RevokedHolders {
   readonly #host: Host;
@@ -82,7 +84,8 @@ export class RevokedHolders {
     const { server, open } = await this.#options.connections();
     // Whom an earlier version of this bundle let in comes back, and is judged then.
     const strangers = [...open].filter((connection) => server !== this.#server || !this.#holders.has(connection));
-    for (const connection of strangers) await this.#kick(server, connection);
+    for (const connection of strangers.slice(0, mostStrangers)) await this.#kick(server, connection);
+    if (strangers.length > mostStrangers) this.#isNew = true;
     for (const [connection, { claims, since }] of this.#holders) {
       const reason = claims && this.#revocations.revoked(claims);
       if (claims && reason !== undefined) {
