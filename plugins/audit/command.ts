@@ -57,14 +57,18 @@ function verdictText(verdict: Verdict, isKnownKey: boolean): string {
   const { ok, problem, files, records, checkpoints, unsigned, key, notes } = verdict;
   const lines = ok
     ? [
-        `${records} records in ${files.length} ${files.length === 1 ? 'file' : 'files'} are as they were written; ${checkpoints} checkpoints are signed.`,
+        `${many(records, 'record')} in ${many(files.length, 'file')}, as they were written; ${many(checkpoints, 'checkpoint')} signed.`,
       ]
     : [`Not as it was written (${problem?.kind}): ${problem?.message}.`];
   if (ok && unsigned > 0)
-    lines.push(`The last ${unsigned} records have no checkpoint yet; the file beside them vouches for them.`);
+    lines.push(`No checkpoint yet for the last ${many(unsigned, 'record')}: the file beside the chain vouches for the end.`);
   lines.push(...notes.map((note) => `Note: ${note}.`));
   if (key !== undefined && !isKnownKey) lines.push(`Signed by ${key}; whether that is the right key, tell with --key.`);
   return `${lines.join('\n')}\n`;
+}
+
+function many(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 async function search(host: Host, given: readonly string[], options: Options) {

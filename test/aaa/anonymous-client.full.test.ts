@@ -127,7 +127,7 @@ test("a client that does as Choria's does gets an answer in its own inbox, and n
   } finally {
     await connection.close();
   }
-}, 30_000);
+});
 
 /** Without an input: from a pipe it would read nodes. */
 function choria(...args: string[]): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {

@@ -27,7 +27,7 @@ const verify = (...args: string[]) => runMuster(['audit', 'verify', ...args]);
 test('a chain that nobody touched', async () => {
   expect(await verify(file, '--key', join(folder, 'chain.public'))).toEqual({
     code: 0,
-    out: '3 records in 1 file are as they were written; 2 checkpoints are signed.\n',
+    out: '3 records in 1 file, as they were written; 2 checkpoints signed.\n',
     err: '',
   });
   expect((await verify(file)).out).toContain(

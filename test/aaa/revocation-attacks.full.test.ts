@@ -38,7 +38,7 @@ beforeAll(async () => {
   const connection = await fleet.connection();
   store = await new Kvm(connection).open('MUSTER_REVOKED');
   manager = await jetstreamManager(connection);
-}, 60_000);
+});
 afterAll(async () => {
   await service?.stop();
   await fleet?.stop();
@@ -71,7 +71,7 @@ async function revoked(name: string): Promise<{ readonly user: User; readonly ke
   const file = join(folder, `${name}.jwt`);
   writeFileSync(file, user.token);
   await muster('revoke', file);
-  await until('the token is dead', () => isDead(user), 2_000);
+  await until('the token is dead', () => isDead(user));
   const { key } = await revocation({ kind: 'public_key', value: publicHex(user.key) }, byIssuer());
   return { user, key, text: (await entryAt(key)) ?? '' };
 }
@@ -97,7 +97,7 @@ describe('a revocation holds when the entry', () => {
     async (how, attack) => {
       const { user, key, text } = await revoked(how.replaceAll(' ', '-'));
       await attack(key, user);
-      await until('it is written back', async () => (await entryAt(key).catch(() => undefined)) === text, 15_000);
+      await until('it is written back', async () => (await entryAt(key).catch(() => undefined)) === text);
       expect(await isDead(user)).toBe(true);
       const late = await SignerService.start(fleet.authority, { ...options(), beside: service });
       try {
@@ -113,18 +113,18 @@ describe('a revocation holds when the entry', () => {
 test('an older statement that is put over a newer one undoes nothing, neither way', async () => {
   const { user, key, text: first } = await revoked('carl');
   await muster('restore', join(folder, 'carl.jwt'));
-  await until('the token is good', () => isGood(service, user), 2_000);
+  await until('the token is good', () => isGood(service, user));
   const restored = (await entryAt(key)) ?? '';
   await store.put(key, first);
-  await until('the restoring one is written back', async () => (await entryAt(key)) === restored, 10_000);
+  await until('the restoring one is written back', async () => (await entryAt(key)) === restored);
   expect(await isGood(service, user)).toBe(true);
   await muster('revoke', join(folder, 'carl.jwt'));
-  await until('the token is dead again', () => isDead(user), 2_000);
+  await until('the token is dead again', () => isDead(user));
   const again = (await entryAt(key)) ?? '';
   await store.put(key, restored);
-  await until('the revoking one is written back', async () => (await entryAt(key)) === again, 10_000);
+  await until('the revoking one is written back', async () => (await entryAt(key)) === again);
   expect(await isDead(user)).toBe(true);
-}, 40_000);
+});
 
 test('nobody is revoked by an entry that is unsigned, or signed by another; it is counted, and told once', async () => {
   const dora = await service.user('dora');
@@ -132,7 +132,7 @@ test('nobody is revoked by an entry that is unsigned, or signed by another; it i
   const { key, value } = await revocation({ kind: 'callerid', value: 'up=dora' }, stranger);
   const before = (await statusOf(service)).revocationsRefused;
   for (const entry of [value, value, JSON.stringify({ kind: 'callerid', value: 'up=dora', at: 1 })]) await store.put(key, entry);
-  await until('all are counted', async () => (await statusOf(service)).revocationsRefused === before + 3);
+  await until('all are counted', async () => (await statusOf(service)).revocationsRefused >= before + 3);
   secureOf(await service.sign(dora));
   const told = service.host?.log.filter(({ message }) => message.includes(`the entry "${key}"`)) ?? [];
   expect(told.map(({ message }) => message.replace(/.*counts for nothing: /, ''))).toEqual([
@@ -147,7 +147,7 @@ test('a service that is started anew knows what it knew, though the bucket is go
   const own = await SignerService.start(fleet.authority, { ...options(), beside: service, stateFolder });
   await until('it follows', async () => (await statusOf(own)).revocationsCurrent);
   const { user } = await revoked('erik');
-  await until('it has heard of it', async () => !(await isGood(own, user)), 2_000);
+  await until('it has heard of it', async () => !(await isGood(own, user)));
   await own.stop();
   // Nothing of it can come from the bucket.
   await service.host?.stop();
@@ -159,4 +159,4 @@ test('a service that is started anew knows what it knew, though the bucket is go
   } finally {
     await anew.stop();
   }
-}, 40_000);
+});

@@ -93,7 +93,7 @@ test('a signer that is killed at any moment has a record of all that left it, an
   expect(all.filter((id) => !log.has(id) && !chained.has(id))).toEqual([]);
   expect(all.filter((id) => !chained.has(id))).toEqual([]);
   const { code, out } = await runMuster(['audit', 'verify', chain.file, '--key', chain.key]);
-  expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining('are as they were written') });
+  expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining('as they were written') });
 });
 
 test('a signer that is stopped answers what runs, and takes nothing more', async () => {

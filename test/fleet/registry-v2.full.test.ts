@@ -34,7 +34,7 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
 
   beforeAll(async () => {
     fleet = await Fleet.start({ 'plugin.choria.network.stream.store': join(folder, 'streams') });
-  }, 60_000);
+  });
   afterAll(async () => {
     for (const host of hosts) await host.stop();
     await fleet?.stop();
@@ -61,7 +61,7 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
         registration_splay: false,
       },
     });
-    await until('the node is registered', async () => (await status()).details.registrations > 0, 20_000);
+    await until('the node is registered', async () => (await status()).details.registrations > 0);
     const token = await clientToken('up=anna', { fleet_management: true });
     const client = await start({ ...(await configOf('up=anna', token, 'desk.test')), identity: 'desk.test' });
     await until(
@@ -69,5 +69,5 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
       async () => (await askSource(client, 'registry', { facts: ['site=oslo'], collective: 'choria' })).nodes.length === 1,
     );
     expect((await status()).details.refused).toBe(0);
-  }, 60_000);
+  });
 });

@@ -178,7 +178,7 @@ describe('a broker with a port for tokens', () => {
     await store.put(byStranger.key, byStranger.value);
     const stolen = await revocation({ kind: 'public_key', value: publicOf(seedOf('up=carl')), reason: 'laptop lost' });
     await store.put(stolen.key, stolen.value);
-    await until('it is cut off', () => connected.isClosed(), 10_000);
+    await until('it is cut off', () => connected.isClosed());
     await expect(enter(carl, 'up=carl')).rejects.toThrow(/authorization violation/i);
     expect(other.isClosed()).toBe(false);
     expect((await enter(dora, 'up=dora')).isClosed()).toBe(false);
@@ -210,10 +210,10 @@ describe('a broker with a port for tokens', () => {
     await (await version?.commit())?.drained;
     const stolen = await revocation({ kind: 'public_key', value: publicOf(seedOf('up=erik')) });
     await store.put(stolen.key, stolen.value);
-    await until('one is cut off for good', () => erik.isClosed(), 20_000);
-    await until('the other came back', () => statuses.includes('reconnect'), 20_000);
+    await until('one is cut off for good', () => erik.isClosed());
+    await until('the other came back', () => statuses.includes('reconnect'));
     await frida.flush();
-  }, 60_000);
+  });
 });
 
 describe('a port for tokens', () => {
