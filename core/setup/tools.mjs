@@ -106,6 +106,13 @@ export function provideGoProgram(root, name, log) {
   return status === 0 ? own : undefined;
 }
 
+/** What the longer tests meet, before any of them starts: builds take minutes, and no test should wait for those of another. */
+export function providePeers(root, log) {
+  for (const name of Object.keys(goPrograms)) provideGoProgram(root, name, log);
+  for (const name of Object.keys(debianPrograms)) provideDebian(root, name, log);
+  providePuppetDb(root, log);
+}
+
 /** A package and those libraries for Java that it depends on, directly or not. */
 function javaPackagesOf(name) {
   const only = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((relation) => `--no-${relation}`);
