@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { BlockList, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { type Answer, type Call, type Route, unfit } from './route.ts';
+import type { Answer, Call, Route } from './route.ts';
 
 const mostBodyBytes = 2 * 1024 * 1024;
 /** Of all calls, from their first byte to their answer. */
@@ -172,8 +172,9 @@ export class HttpListener {
       if (connection) connection.busy = true;
       const address = plainAddress(request.socket.remoteAddress);
       const call = new Received(body, address, response, this.#ending.signal);
-      const isUnfit = route.accepts?.(body) === false;
-      send(response, isUnfit ? unfit() : await route.handle(call), route.type);
+      const answer = route.accepts?.(body) === false ? undefined : await route.handle(call);
+      if (!answer) throw new Refusal(400, 'the body does not fit what this call takes');
+      send(response, answer, route.type);
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {

@@ -22,10 +22,6 @@ export interface Route {
   readonly type?: 'text/html';
   /** Whether a body that was read fits; the listener answers 400 to one that does not. */
   readonly accepts?: (body: unknown) => boolean;
-  readonly handle: (call: Call) => Promise<Answer>;
-}
-
-/** Of a body that is JSON and not what the call takes. */
-export function unfit(): Answer {
-  return { status: 400, body: { code: 400, message: 'the body does not fit what this call takes' } };
+  /** Undefined for a body that does not fit either. */
+  readonly handle: (call: Call) => Promise<Answer | undefined>;
 }

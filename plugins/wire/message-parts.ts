@@ -1,6 +1,6 @@
 // What both protocol versions do with text: parse it, hold it against its schema, encode, hash.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { WireError } from './errors.ts';
 import { type Filter, maxFilterCharacters, weighFilter } from './filter.ts';
 
@@ -72,12 +72,12 @@ export function withHop(
 
 /** Lower-case hex SHA-256 over text that was signed; names these very bytes. */
 export function digestOf(text: string | Uint8Array): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text, 'hex');
 }
 
 /** SHA-256 in base64. */
 export function hashOf(text: string | Uint8Array): string {
-  return createHash('sha256').update(text).digest('base64');
+  return hash('sha256', text, 'base64');
 }
 
 export function equalText(a: string, b: string): boolean {

@@ -26,6 +26,27 @@ describe('limits of logins', () => {
     expect(limits.begin('d', '10.0.0.1', 21)).toBe('too many wrong logins from this address');
   });
 
+  it('add what other instances counted, and tell them what was wrong here', () => {
+    const elsewhere = new Map([['user anna', 1]]);
+    const told: string[] = [];
+    const cleared: string[] = [];
+    const limits = new LoginLimits(settings, {
+      count: (key) => elsewhere.get(key) ?? 0,
+      tell: (key, { count, ends }) => told.push(`${key}: ${count} until ${ends}`),
+      clear: (key) => cleared.push(key),
+    });
+    expect(limits.begin('anna', '10.0.0.1', 0)).toBeUndefined();
+    expect(told).toEqual([]);
+    limits.failed('anna', '10.0.0.1');
+    expect(told).toEqual([`user anna: 1 until ${15 * minute}`, `address 10.0.0.1: 1 until ${15 * minute}`]);
+    expect(limits.begin('anna', '10.0.0.2', 1)).toBe('too many wrong logins of this user');
+    elsewhere.clear();
+    limits.clearedElsewhere('user anna');
+    expect(limits.begin('anna', '10.0.0.3', 2)).toBeUndefined();
+    limits.succeeded('anna', '10.0.0.3');
+    expect(cleared).toEqual(['user anna']);
+  });
+
   it('stay bounded, whoever comes with ever new names', () => {
     const limit = new Limit(1, minute);
     for (let index = 0; index < 150_000; index += 1) limit.take(`user-${index}`, 0);

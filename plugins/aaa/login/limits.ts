@@ -22,17 +22,22 @@ export class Limit {
     return this.#windows.size;
   }
 
-  /** Counts one more. @returns whether that is still allowed */
-  take(key: string, now: number): boolean {
+  /** Counts one more. @param elsewhere what others counted of it. @returns whether that is still allowed */
+  take(key: string, now: number, elsewhere = 0): boolean {
     const open = this.#windows.get(key);
     if (open && open.ends > now) {
       open.count += 1;
-      return open.count <= this.#most;
+      return open.count + elsewhere <= this.#most;
     }
     this.#windows.delete(key);
     if (this.#windows.size >= mostKeys) this.#forgetOldest();
     this.#windows.set(key, { count: 1, ends: now + this.#windowMs });
-    return true;
+    return 1 + elsewhere <= this.#most;
+  }
+
+  /** What was counted in the window that is open. */
+  of(key: string): { readonly count: number; readonly ends: number } | undefined {
+    return this.#windows.get(key);
   }
 
   /** One that was counted was none to count. */
@@ -59,13 +64,22 @@ export interface LimitSettings {
   readonly loginsByAddress: number;
 }
 
-/** Wrong logins by user and by address, and all by address. */
+/** What other instances counted, where there are some. */
+export interface Elsewhere {
+  count(key: string, now: number): number;
+  tell(key: string, counted: { readonly count: number; readonly ends: number }): void;
+  clear(key: string): void;
+}
+
+/** Wrong logins by user and by address, and all by address; those of other instances are added. */
 export class LoginLimits {
   readonly #users: Limit;
   readonly #addresses: Limit;
   readonly #rate: Limit;
+  readonly #elsewhere: Elsewhere | undefined;
 
-  constructor({ failuresByUser, failuresByAddress, windowMs, loginsByAddress }: LimitSettings) {
+  constructor({ failuresByUser, failuresByAddress, windowMs, loginsByAddress }: LimitSettings, elsewhere?: Elsewhere) {
+    this.#elsewhere = elsewhere;
     this.#users = new Limit(failuresByUser, windowMs);
     this.#addresses = new Limit(failuresByAddress, windowMs);
     this.#rate = new Limit(loginsByAddress, 60_000);
@@ -78,8 +92,8 @@ export class LoginLimits {
 
   /** Before a credential is checked; it counts as wrong until `succeeded`. */
   begin(user: string, address: string, now: number): string | undefined {
-    const byAddress = this.#addresses.take(address, now);
-    const byUser = this.#users.take(user, now);
+    const byAddress = this.#addresses.take(address, now, this.#elsewhere?.count(addressKey(address), now));
+    const byUser = this.#users.take(user, now, this.#elsewhere?.count(userKey(user), now));
     if (!byAddress) return 'too many wrong logins from this address';
     return byUser ? undefined : 'too many wrong logins of this user';
   }
@@ -87,5 +101,28 @@ export class LoginLimits {
   succeeded(user: string, address: string): void {
     this.#users.clear(user);
     this.#addresses.giveBack(address);
+    this.#elsewhere?.clear(userKey(user));
   }
+
+  /** It was looked at, and wrong. */
+  failed(user: string, address: string): void {
+    const [ofUser, ofAddress] = [this.#users.of(user), this.#addresses.of(address)];
+    if (ofUser) this.#elsewhere?.tell(userKey(user), ofUser);
+    if (ofAddress) this.#elsewhere?.tell(addressKey(address), ofAddress);
+  }
+
+  /** Another instance had a good login. @param key as it was told */
+  clearedElsewhere(key: string): void {
+    if (key.startsWith(userPrefix)) this.#users.clear(key.slice(userPrefix.length));
+  }
+}
+
+const userPrefix = 'user ';
+
+function userKey(user: string): string {
+  return userPrefix + user;
+}
+
+function addressKey(address: string): string {
+  return `address ${address}`;
 }

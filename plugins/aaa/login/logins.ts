@@ -13,6 +13,7 @@ import type { Once } from './once.ts';
 import { type Proof, problemOfProof } from './proof.ts';
 import type { SecondFactor } from './second-factor.ts';
 import type { Settings } from './settings.ts';
+import { SharedFailures } from './shared-failures.ts';
 
 /** Refusals are answered at multiples of this, whatever they took, so that their time tells nothing. */
 const refusalStepMs = 250;
@@ -40,6 +41,9 @@ export interface LoginTools {
   readonly secondFactor: SecondFactor;
   readonly callers: Callers;
   readonly once: Once;
+  /** To the brokers, where there are some. */
+  readonly connection: string | undefined;
+  readonly replicas: number;
   readonly isAllowed: (address: string) => boolean;
   readonly now: () => number;
 }
@@ -59,7 +63,10 @@ export class Logins {
   constructor(tools: LoginTools) {
     this.#tools = tools;
     const { limits } = tools.settings;
-    this.#limits = new LoginLimits(limits);
+    const { host, connection, replicas, now } = tools;
+    const { windowMs } = limits;
+    const onCleared = (key: string) => this.#limits.clearedElsewhere(key);
+    this.#limits = new LoginLimits(limits, new SharedFailures({ host, connection, replicas, windowMs, now, onCleared }));
     this.#codes = new Limit(limits.failuresByUser, limits.windowMs);
   }
 
@@ -75,6 +82,7 @@ export class Logins {
     const limited = this.#limits.begin(userKey(attempt), address, now());
     const verdict = limited === undefined ? await this.#ask(attempt) : { authenticator: first, reason: limited };
     if ('reason' in verdict) {
+      if (limited === undefined) this.#limits.failed(userKey(attempt), address);
       await untilNextStep(started, signal);
       return this.#refuse(verdict.authenticator, attempt, verdict.reason, started);
     }

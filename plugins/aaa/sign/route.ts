@@ -1,6 +1,6 @@
 // POST /choria/v1/sign: the request in base64, and every refusal alike with status 200.
 
-import { type Answer, type Route, unfit } from '../route.ts';
+import type { Answer, Route } from '../route.ts';
 import { isOurs } from './refusal.ts';
 import type { SignCall, Signed } from './signer.ts';
 
@@ -13,7 +13,7 @@ export function signRoute(sign: ((call: SignCall) => Promise<Signed>) | undefine
     path: '/choria/v1/sign',
     handle: async ({ body }) => {
       const call = readCall(body);
-      if (!call) return unfit();
+      if (!call) return undefined;
       return sign ? answerOf(await sign(call)) : { status: 501, body: 'No signer configured' };
     },
   };

@@ -13,8 +13,8 @@ export interface Permissions {
   readonly denied?: readonly string[];
 }
 
-/** Which tokens have ended, which codes and ID tokens were used. */
-const guarded = ['MUSTER_REVOKED', 'MUSTER_TOTP', 'MUSTER_LOGIN_ONCE'];
+/** Which tokens have ended, which codes and ID tokens were used, who is locked out. */
+const guarded = ['MUSTER_REVOKED', 'MUSTER_TOTP', 'MUSTER_LOGIN_ONCE', 'MUSTER_LOGIN_FAILURES'];
 
 const electionBucket = 'KV_CHORIA_LEADER_ELECTION';
 
