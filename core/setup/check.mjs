@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root } from './prepare.mjs';
-import { goProgramNames, provideGoProgram } from './tools.mjs';
+import { providePeers } from './tools.mjs';
 
 const full = process.argv.includes('--full');
 const bin = (name) => join(root, 'node_modules/.bin', name);
@@ -13,8 +13,8 @@ const steps = full
       [bin('biome'), ['check', '.']],
       [bin('vitest'), ['run', '--project', 'test']],
     ];
-// Once and alone: tests that ask for the same one at once would each build it, within the time that they have.
-if (full) for (const name of goProgramNames) provideGoProgram(root, name, (line) => process.stderr.write(`${line}\n`));
+// A peer that can't be had is named by the tests that need it.
+if (full) providePeers(root, (line) => process.stderr.write(`${line}\n`));
 for (const [command, args] of steps) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);

@@ -81,8 +81,6 @@ const goPrograms = {
   'step-ca': { variable: 'STEP_CA', source: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.1', env: { CGO_ENABLED: '0' } },
 };
 
-export const goProgramNames = Object.keys(goPrograms);
-
 /** @returns {string | undefined} a program in Go: the variable, PATH, or built from the Go module proxy into `.tools` */
 export function provideGoProgram(root, name, log) {
   const { variable, source, env, anyOnPath = true } = goPrograms[name];
@@ -106,6 +104,13 @@ export function provideGoProgram(root, name, log) {
     },
   });
   return status === 0 ? own : undefined;
+}
+
+/** What the longer tests meet, before any of them starts: builds take minutes, and no test should wait for those of another. */
+export function providePeers(root, log) {
+  for (const name of Object.keys(goPrograms)) provideGoProgram(root, name, log);
+  for (const name of Object.keys(debianPrograms)) provideDebian(root, name, log);
+  providePuppetDb(root, log);
 }
 
 /** A package and those libraries for Java that it depends on, directly or not. */
