@@ -11,7 +11,7 @@ import { bucketName, connection, type KnownState, type NodeRecord, readRecord, s
 const readMs = 30_000;
 /** So long it is followed after it was asked. */
 const followMs = 60_000;
-/** So few names are looked up one by one. */
+/** So few names are looked up one by one, also while all are followed: what is followed lags behind what was written. */
 const maxLookups = 64;
 
 interface Params {
@@ -77,7 +77,7 @@ class Source {
     const nodes = this.#host.kv.bucket(connection, bucketName);
     const few = identity.length > 0 && identity.length <= maxLookups && !identity.some((name) => name.startsWith('/'));
     try {
-      if (few && !this.#follower) {
+      if (few) {
         const entries = await Promise.all(identity.map((name) => nodes.get(name)));
         return entries.flatMap((entry) => (entry ? (readRecord(entry.value) ?? []) : []));
       }
