@@ -26,9 +26,9 @@ import type { Load, LoadResult } from './sign-load.ts';
 const clients = 64;
 const signatures = 2_000;
 /** Until the compiler of V8 has seen enough. */
-const warmUp = 4_000;
+const warmUp = 8_000;
 const logins = 200;
-const rounds = 3;
+const rounds = 5;
 const requestBytes = 600;
 const records = 500;
 const recordBytes = 700;
