@@ -3,6 +3,16 @@
 import { buildFilter, type FilterFlags, withAgent } from '../../plugins/wire/filter.ts';
 import type { TestHost } from './hosts.ts';
 
+/**
+ * For clients that ask everybody: the first answer may take its time on a busy machine, and each further one a second.
+ * `muster ping` has no window, so that it takes all of the time.
+ */
+export const patientDiscovery = {
+  discovery_timeout: 5,
+  'plugin.choria.discovery.broadcast.windowed_timeout': true,
+  'plugin.muster.discovery.window': '1s',
+};
+
 export interface Asked extends FilterFlags {
   readonly options?: Readonly<Record<string, string>>;
   readonly agent?: string;
