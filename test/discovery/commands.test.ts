@@ -113,7 +113,7 @@ describe('a source of one’s own', () => {
   });
 
   test('serves requests, which are sent to the nodes it names', async () => {
-    const { out } = await shell('muster req rpcutil ping --dm cmdb --do site:bergen --json --timeout 1');
+    const { out } = await shell('muster req rpcutil ping --dm cmdb --do site:bergen --json --timeout 5');
     const { replies, request_stats: statistics } = JSON.parse(out);
     expect(replies.map(({ sender }: { sender: string }) => sender)).toEqual(['db.test']);
     expect(statistics.no_responses).toEqual(['gone.test']);

@@ -214,9 +214,13 @@ describe('on a real broker', () => {
         },
       });
       hosts.push(bridge);
+      await until('it is connected on both sides', async () => {
+        const status = (await bridge.host.call('service', 'federation', 'service/status', {})) as { healthy: boolean };
+        return status.healthy;
+      });
       await member.node('inside.test', { config: inDns });
       const client = await fleet.client('operator.mcollective', { ...inDns, 'plugin.choria.federation.collectives': 'oslo' });
-      expect(await client.find({}, 1_000)).toEqual(['inside.test']);
+      expect(await client.find()).toEqual(['inside.test']);
     } finally {
       await member.stop();
     }

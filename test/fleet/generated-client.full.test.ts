@@ -26,7 +26,7 @@ const ddl = {
     license: 'MIT',
     version: '1.0.0',
     url: 'x',
-    timeout: 5,
+    timeout: 20,
   },
   actions: [
     {

@@ -146,7 +146,7 @@ test('client → node → plugin → the plugin that it asks: each span is below
   const trace = statistics.requestId;
   const spans = await until('all spans came', () => {
     const found = collector.of(trace);
-    return found.some(({ kind }) => kind === 3) && found.some(({ name }) => name.startsWith('security/')) ? found : undefined;
+    return found.length >= 6 ? found : undefined;
   });
   const [root] = spans.filter(({ parentSpanId }) => parentSpanId === undefined);
   expect(root).toMatchObject({ name: 'asks#fact', kind: 3, status: { code: 1 } });
@@ -178,7 +178,7 @@ test('the same with every plugin in a process of its own', async () => {
     .statistics;
   const spans = await until('all spans came', () => {
     const found = collector.of(trace);
-    return found.some(({ kind }) => kind === 2) && found.some(({ name }) => name.startsWith('security/')) ? found : undefined;
+    return found.length >= 4 ? found : undefined;
   });
   const [onNode] = spans.filter(({ kind }) => kind === 2);
   const calls = childrenOf(spans, onNode as Span);

@@ -29,7 +29,7 @@ export interface Answer {
 }
 
 export async function askSource({ host }: TestHost, source: string, asked: Asked = {}): Promise<Answer> {
-  const { options = {}, agent, collective = 'mcollective', timeoutMs = 2_000, folder, input, federations, ...flags } = asked;
+  const { options = {}, agent, collective = 'mcollective', timeoutMs = 20_000, folder, input, federations, ...flags } = asked;
   const filter = buildFilter(flags);
   return (await host.call('discovery', source, 'discovery/discover', {
     filter: agent === undefined ? filter : withAgent(filter, agent),
