@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { discover } from '../../plugins/fleet-client/discovery.ts';
 import { buildFilter } from '../../plugins/wire/filter.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { writeBundle } from '../support/folders.ts';
 
@@ -56,7 +56,7 @@ plugin.run()
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   };
   writeFileSync(

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ran, runMuster, writeConfig } from '../support/command.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { isAlive, until, writeBundle } from '../support/folders.ts';
 import { hear, replyBytes, scriptedNode } from '../support/scripted-node.ts';
@@ -46,7 +46,7 @@ beforeAll(async () => {
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     'plugin.muster.discovery.source_timeout': '1500ms',
   });

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { Clocks } from '../../plugins/fleet-client/clocks.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { until } from '../support/folders.ts';
 import { hear, replyBytes, scriptedNode } from '../support/scripted-node.ts';
@@ -63,7 +63,7 @@ beforeAll(async () => {
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   });
   node = await startBehind();

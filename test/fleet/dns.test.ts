@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { findBrokers, findFederationBrokers } from '../../plugins/wire/brokers.ts';
 import { lookUpServices, srvDomain } from '../../plugins/wire/srv.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { NameServer } from '../support/dns.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, until } from '../support/folders.ts';
@@ -231,7 +231,7 @@ describe('on a real broker', () => {
       writeConfig(fleet.folder, name, {
         ...(await fleet.certificate('operator.mcollective')),
         identity: 'operator.mcollective',
-        ...patientDiscovery,
+        ...patience,
       });
 
     test('finds brokers by the domain of CHORIA_SRV_DOMAIN', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { buildFilter, emptyFilter } from '../../plugins/wire/filter.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -78,7 +78,7 @@ plugin.run()
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   };
   const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}\n`);

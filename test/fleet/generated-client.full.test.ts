@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, writeBundle } from '../support/folders.ts';
 
@@ -154,7 +154,7 @@ beforeAll(async () => {
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   };
   writeFileSync(

@@ -4,7 +4,7 @@ import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NodeRecord } from '../../plugins/registry/record.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -58,7 +58,7 @@ beforeAll(async () => {
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     ...connection,
   });
 });

@@ -8,7 +8,7 @@ import { clientNeeds, FleetClient } from '../../plugins/fleet-client/client.ts';
 import { callRpc } from '../../plugins/fleet-client/request.ts';
 import { readTraceparent, traceIdOf } from '../../plugins/wire/trace.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -124,7 +124,7 @@ beforeAll(async () => {
   settings = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    ...patientDiscovery,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     ...endpoint,
   };

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
-import { patientDiscovery } from '../support/discovery.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { until } from '../support/folders.ts';
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
     ...certificate,
     identity: 'operator.mcollective',
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
-    ...patientDiscovery,
+    ...patience,
     discovery_timeout: 20,
   });
   writeFileSync(config, lines.map(([key, value]) => `${key} = ${value}\n`).join(''));

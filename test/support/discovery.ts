@@ -4,10 +4,11 @@ import { buildFilter, type FilterFlags, withAgent } from '../../plugins/wire/fil
 import type { TestHost } from './hosts.ts';
 
 /**
- * For clients that ask everybody: the first answer may take its time on a busy machine, and each further one a second.
- * `muster ping` has no window, so that it takes all of the time.
+ * For clients on a busy machine. The first answer of a broadcast may take its time, and each further one a second; `muster ping`
+ * has no window, so that it takes all of the time.
  */
-export const patientDiscovery = {
+export const patience = {
+  'plugin.choria.network.connect_timeout': '10s',
   discovery_timeout: 5,
   'plugin.choria.discovery.broadcast.windowed_timeout': true,
   'plugin.muster.discovery.window': '1s',

@@ -7,7 +7,7 @@ import { embed } from '../../core/host/embed.ts';
 import { AgentClient } from '../../plugins/fleet-client/agent-client.ts';
 import { clientNeeds, FleetClient } from '../../plugins/fleet-client/client.ts';
 import { type Ran, runMuster, writeConfig } from './command.ts';
-import { patientDiscovery } from './discovery.ts';
+import { patience } from './discovery.ts';
 import { Fleet, type TestClient } from './fleet.ts';
 import { until } from './folders.ts';
 import { startHost, type TestHost } from './hosts.ts';
@@ -215,7 +215,7 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
         config = writeConfig(federation.folder, 'client.conf', {
           ...(await federation.certificate('operator.mcollective')),
           identity: 'operator.mcollective',
-          ...patientDiscovery,
+          ...patience,
           'plugin.choria.middleware_hosts': `127.0.0.1:${federation.port}`,
           'plugin.choria.federation_middleware_hosts': `127.0.0.1:${federation.port}`,
         });

@@ -12,7 +12,7 @@ import type { RpcOptions, RpcResult } from '../../plugins/fleet-client/options.t
 import { callRpc } from '../../plugins/fleet-client/request.ts';
 import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { buildFilter, type FilterFlags } from '../../plugins/wire/filter.ts';
-import { patientDiscovery } from './discovery.ts';
+import { patience } from './discovery.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
 import { type LogLine, recordingLog, startHost, type TestHost } from './hosts.ts';
 
@@ -81,6 +81,7 @@ export class Fleet {
         identity: 'broker.test',
         'plugin.choria.network.listen_address': '127.0.0.1',
         'plugin.choria.network.client_port': this.port,
+        'plugin.choria.network.tls_timeout': '10s',
         ...this.#brokerConfig,
       },
     });
@@ -146,7 +147,7 @@ export class Fleet {
       ...(await this.certificate(name)),
       identity: name,
       'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
-      ...patientDiscovery,
+      ...patience,
       ...config,
     };
     const log: LogLine[] = [];
