@@ -113,8 +113,8 @@ test('a full disk: what needs room says so, the node lives, and all is well when
   let log = '';
   node.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
   try {
-    const ask = (agent: string, action: string) => client.ask('full.test', agent, action, {}, { timeoutMs: 20_000 });
-    await until('the node answers', async () => (await ask('old', 'go').catch(() => undefined))?.statuscode === 0, 30_000);
+    const ask = (agent: string, action: string, timeoutMs = 20_000) => client.ask('full.test', agent, action, {}, { timeoutMs });
+    await until('the node answers', async () => (await ask('old', 'go', 3_000).catch(() => undefined))?.statuscode === 0, 60_000);
     // The disk as the node sees it.
     const ballast = join(`/proc/${node.pid}/root`, disk, 'ballast');
     const fill = spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4k']);

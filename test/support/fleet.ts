@@ -172,6 +172,8 @@ export class Fleet {
     const connection = await connect({
       servers: `nats://127.0.0.1:${this.port}`,
       tls: { certFile: files.cert, keyFile: files.key, caFile: files.ca },
+      // A broker that was killed may take its time to come back.
+      maxReconnectAttempts: -1,
     });
     this.#connections.push(connection);
     return connection;
