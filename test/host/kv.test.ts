@@ -242,7 +242,7 @@ test('a watch whose broker is never there does not hold up the end', async () =>
   expect(await host.call('keeper', 'keeper', 'keeper/told', {})).toEqual({ told: [], version: '1' });
   const begun = performance.now();
   await stop();
-  expect(performance.now() - begun).toBeLessThan(8_000);
+  expect(performance.now() - begun).toBeLessThan(20_000);
   remove();
 });
 
