@@ -46,7 +46,7 @@ async function follows(service: SignerService): Promise<void> {
 }
 
 async function diesEverywhere(user: User): Promise<void> {
-  for (const service of services) await until('the token is dead', async () => !(await isGood(service, user)), 5_000);
+  for (const service of services) await until('the token is dead', async () => !(await isGood(service, user)));
 }
 
 test('a stolen token is dead within seconds, wherever it is shown, and lives again when it is restored', async () => {
@@ -88,7 +88,9 @@ test('a key that is revoked takes every token for it with it, also at a signer t
   const late = await SignerService.start(fleet.authority, { config: brokers, beside: first });
   services.push(late);
   expect((await late.sign(dora)).body).toEqual({ error: 'Request denied' });
-  expect(late.host?.log.at(-1)?.message).toContain('the token was revoked');
+  expect(late.host?.log.filter(({ message }) => message.startsWith('refused')).at(-1)?.message).toContain(
+    'the token was revoked',
+  );
 });
 
 test.each([

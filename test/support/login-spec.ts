@@ -113,7 +113,7 @@ export function describeLogins(mode: 'inline' | 'persistent'): void {
         { ...good, signature: 'ff' },
         { ...good, signature: 'x'.repeat(128) },
         { ...good, timestamp: `${good.timestamp}.5` },
-        loginBody('anna', password, key, Date.now() + 5_000),
+        loginBody('anna', password, key, Date.now() + 50_000),
         loginBody('anna', password, key, Date.now() - 62_000),
         {},
         { ...good, username: null },
