@@ -161,7 +161,7 @@ test('a node that is ended in the middle of it is enrolled after all', async () 
     if (served(node) === 0) await enrol(parts, node);
     await until('it serves', () => served(node) > 0);
   }
-});
+}, 600_000);
 
 test('a node that is shut down ends well, and tells it once', async () => {
   const { network } = await start();
