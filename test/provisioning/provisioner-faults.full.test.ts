@@ -72,13 +72,13 @@ describe('a leader at each step', () => {
       },
     });
     await until('it is hit', () => hit > 0);
-    await until('the second leads', () => second.epoch > 0, 12_000);
+    await until('the second leads', () => second.epoch > 0);
     expect(performance.now() - hit).toBeLessThan(10_000);
     await until('the node is up', () => up.has('n1.example.net'), 60_000);
     if (signal === 'SIGSTOP') {
       const before = node.asked.length;
       first.signal('SIGCONT');
-      await until('it sees that it leads no more', () => first.log.includes('does not lead any more'), 10_000);
+      await until('it sees that it leads no more', () => first.log.includes('does not lead any more'));
       await sleep(1_000);
       expect(node.asked.length).toBe(before);
     }
@@ -290,7 +290,7 @@ test('commands: status as JSON, nobody who answers, and a watch', async () => {
   const ended = new Promise((resolve) => watching.once('exit', resolve));
   watching.kill('SIGINT');
   await ended;
-  const { out: status } = await runMuster(['provisioning', 'status', '--json', '--config', file]);
+  const { out: status } = await runMuster(['provisioning', 'status', '--json', '--timeout', '20', '--config', file]);
   expect(JSON.parse(status).provisioners).toMatchObject([{ leads: true, paused: false, counters: { up: 1 } }]);
 });
 
@@ -308,7 +308,7 @@ describe('a helper', () => {
     writeFileSync(helper, `#!/bin/sh\ncat > /dev/null\n${script}\n`, { mode: 0o755 });
     const host = await network.provisioner({ 'plugin.provisioner.helper': helper });
     const node = await waiting('n1.example.net');
-    const error = await until('it failed', async () => (await statusOf(host)).errors[0], 30_000);
+    const error = await until('it failed', async () => (await statusOf(host)).errors[0], 60_000);
     expect(error.reason).toMatch(reason);
     expect(node.configured).toEqual([]);
     expect((await statusOf(host)).leads).toBe(true);
