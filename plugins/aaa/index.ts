@@ -20,7 +20,8 @@ import { signRoute } from './sign/route.ts';
 
 const mostConnections = 8_192;
 const renewMs = 1_000;
-const revocationsMs = 2_000;
+/** What was revoked is waited for so long: until brokers are asked for it, and until they have told all of it. */
+const [askedMs, toldMs] = [3_000, 10_000];
 const pollMs = 20;
 
 interface Config extends BrokerConfig, SecurityChoice {
@@ -178,8 +179,9 @@ class AaaServiceRun {
 
   /** What was revoked while it did not run counts from the first call on, unless the brokers are away. */
   async #revocationsKnown(): Promise<void> {
-    const until = performance.now() + revocationsMs;
-    while (this.#isFollowing && !this.#revocations.current && performance.now() < until) await sleep(pollMs);
+    const begun = performance.now();
+    const isLate = () => performance.now() - begun > (this.#keeper?.isComing ? toldMs : askedMs);
+    while (this.#isFollowing && !this.#revocations.current && !isLate()) await sleep(pollMs);
   }
 
   async #showNumbers({ monitor_port: port = 0, monitor_listen: address = '0.0.0.0' }: AaaService): Promise<void> {

@@ -30,6 +30,7 @@ export class RevocationKeeper {
   readonly #file: string | undefined;
   #isLoading = false;
   #rounds = 0;
+  #isComing: boolean | undefined;
   #trusted = '';
   #restored = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -48,11 +49,25 @@ export class RevocationKeeper {
     return this.#restored;
   }
 
+  /** Whether brokers were asked for what was revoked, and none has said that it can not be had. */
+  get isComing(): boolean {
+    return this.#isComing ?? false;
+  }
+
   async start(): Promise<void> {
-    const { connection, replicas } = this.#options;
     await this.#load();
-    await followLater(this.#host, connection, this.revocations, (bucket) => createRevocations(bucket, replicas));
+    await followLater(this.#host, this.#options.connection, this.revocations, (bucket) => this.#prepare(bucket));
     await this.#host.timers.set({ id: 'revocations-repair', everyMs: repairMs }, () => this.#repair());
+  }
+
+  async #prepare(bucket: Bucket): Promise<void> {
+    this.#isComing ??= true;
+    try {
+      await createRevocations(bucket, this.#options.replicas);
+    } catch (error) {
+      this.#isComing = false;
+      throw error;
+    }
   }
 
   /** They are verified again, so that the file needs no guard. */

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { HttpListener } from '../../plugins/aaa/http.ts';
-import { freePort } from '../support/folders.ts';
+import { freePort, until } from '../support/folders.ts';
 import { send } from '../support/signer-service.ts';
 
 test('calls that wait for their answers count as long as they hold what was sent', async () => {
@@ -37,9 +37,7 @@ test('calls that wait for their answers count as long as they hold what was sent
       // A few at a time, so that it is not what is being read that is too much.
       if (n % 10 === 9) await Promise.race([calls[n - 9], new Promise((resolve) => setImmediate(resolve))]);
     }
-    const deadline = Date.now() + 15_000;
-    while (refused === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(refused).toBeGreaterThan(0);
+    await until('one is too much', () => refused > 0);
     answer();
     const statuses = await Promise.all(calls);
     expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(100);

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/folders.ts';
 import { seedOf } from '../support/fuzz-run.ts';
 import { fuzzLogins } from '../support/login-fuzz.ts';
 import { LoginKey, LoginService, loginBody } from '../support/login-service.ts';
@@ -74,9 +75,12 @@ describe('logins under attack', () => {
       return performance.now() - began;
     };
     const times: Record<string, number[]> = { anna: [], stranger: [] };
-    for (let round = 0; round < 8; round += 1) for (const name of ['anna', 'stranger']) times[name]?.push(await time(name));
-    const [known = 0, unknown = 0] = Object.values(times).map((each) => Math.min(...each));
-    expect(Math.abs(known - unknown)).toBeLessThan(100);
+    // Of a busy machine the shortest times tell; those of one who is not looked up stay apart, however often it is tried.
+    await until('the shortest times are alike', async () => {
+      for (const name of ['anna', 'stranger']) times[name]?.push(await time(name));
+      const [known = 0, unknown = 0] = Object.values(times).map((each) => Math.min(...each));
+      return (times.anna?.length ?? 0) >= 8 && Math.abs(known - unknown) < 100;
+    });
   });
 
   it('give no token for a login that was damaged on its way, by dice', async () => {

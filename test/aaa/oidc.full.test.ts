@@ -109,7 +109,7 @@ describe.each([
     const { told, ended } = begin([], { DISPLAY: ':1', PATH: `${service.folder}${delimiter}${process.env.PATH}` });
     await until('a browser is opened', () => existsSync(opened));
     const address = readFileSync(opened, 'utf8').trim();
-    expect(told.err).toContain(`A browser opens; if none does, open ${address}`);
+    await until('the address is shown', () => told.err.includes(`A browser opens; if none does, open ${address}`));
     const page = await (await browser.newContext()).newPage();
     await page.goto(address);
     await logInAt(page, 'ann@example.net');

@@ -1,13 +1,14 @@
 // Tokens that are revoked: dead at every signer within seconds, also at one that starts later.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeClientToken } from '../../plugins/wire/tokens/client.ts';
 import { publicHex, seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
 import { Fleet } from '../support/fleet.ts';
-import { temporaryFolder, until } from '../support/folders.ts';
+import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { SignerService, secureOf, type User } from '../support/signer-service.ts';
 
 const { path: folder, remove } = temporaryFolder();
@@ -45,8 +46,33 @@ async function follows(service: SignerService): Promise<void> {
   await until('the signer follows', async () => (await statusOf(service)).details.revocationsCurrent);
 }
 
+/** To a port of this machine, with so many milliseconds before each piece arrives. */
+async function slowRelay(to: number, delayMs: number): Promise<{ readonly port: number; stop(): void }> {
+  const sockets: Socket[] = [];
+  const server = createServer((client) => {
+    const broker = connect(to, '127.0.0.1');
+    for (const [from, into] of [
+      [client, broker],
+      [broker, client],
+    ] as const) {
+      sockets.push(from);
+      from.on('data', (chunk) => setTimeout(() => into.writable && into.write(chunk), delayMs));
+      from.on('error', () => undefined).on('close', () => into.destroy());
+    }
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    port,
+    stop: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
 async function diesEverywhere(user: User): Promise<void> {
-  for (const service of services) await until('the token is dead', async () => !(await isGood(service, user)), 5_000);
+  for (const service of services) await until('the token is dead', async () => !(await isGood(service, user)));
 }
 
 test('a stolen token is dead within seconds, wherever it is shown, and lives again when it is restored', async () => {
@@ -88,7 +114,28 @@ test('a key that is revoked takes every token for it with it, also at a signer t
   const late = await SignerService.start(fleet.authority, { config: brokers, beside: first });
   services.push(late);
   expect((await late.sign(dora)).body).toEqual({ error: 'Request denied' });
-  expect(late.host?.log.at(-1)?.message).toContain('the token was revoked');
+  expect(late.host?.log.filter(({ message }) => message.startsWith('refused')).at(-1)?.message).toContain(
+    'the token was revoked',
+  );
+});
+
+test('one that starts where the network is slow signs nothing before it has heard what was revoked', async () => {
+  const [first] = services as [SignerService];
+  const frida = await first.user('frida');
+  const key = JSON.parse(Buffer.from(frida.token.split('.')[1] ?? '', 'base64url').toString()).public_key;
+  expect(await muster('aaa', 'revoke', '--key', key)).toMatchObject({ code: 0 });
+  const relay = await slowRelay(fleet.port, 200);
+  const late = await SignerService.start(fleet.authority, {
+    config: { 'plugin.choria.middleware_hosts': `127.0.0.1:${relay.port}`, 'plugin.choria.network.connect_timeout': '20s' },
+    beside: first,
+  });
+  try {
+    expect((await late.sign(frida)).body).toEqual({ error: 'Request denied' });
+    secureOf(await late.sign(await first.user('gerd')));
+  } finally {
+    await late.stop();
+    relay.stop();
+  }
 });
 
 test.each([

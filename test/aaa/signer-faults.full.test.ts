@@ -133,7 +133,9 @@ test.skipIf(!canMount)('while the disk of its records is full it signs nothing, 
   expect(signed.length).toBeGreaterThan(5);
   const faulty = { error: 'Request denied', fault: 'SIGNER_AUDIT' };
   expect(await signer.service.sign(anna)).toMatchObject({ status: 200, body: faulty });
-  expect(signer.log).toContain('no auditor (logfile) could record the decision, so that nothing is signed');
+  await until('its log says why', () =>
+    signer.log.includes('no auditor (logfile) could record the decision, so that nothing is signed'),
+  );
   expect(await send(signer.service.monitorPort, '/readyz', '', {}, 'GET')).toMatchObject({
     status: 503,
     body: { ready: false },
@@ -224,10 +226,9 @@ describe('clients', () => {
         'POST /choria/v1/sign HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"tok',
       );
     }
-    const begun = Date.now();
     for (let n = 0; n < 20; n += 1) secureOf(await signer.service.sign(anna));
-    expect(Date.now() - begun).toBeLessThan(5_000);
-    await until('all of them are cut off', () => closed === slow.length, 30_000);
+    expect(closed).toBeLessThan(slow.length);
+    await until('all of them are cut off', () => closed === slow.length, 60_000);
   });
 
   test('by the thousand are served, and leave nothing behind', async () => {

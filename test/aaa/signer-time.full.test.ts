@@ -25,7 +25,7 @@ afterAll(async () => {
 });
 
 test('a token that was good is refused once it ends', async () => {
-  const short = await service.user('short', { validitySeconds: 5 });
+  const short = await service.user('short', { validitySeconds: 10 });
   secureOf(await service.sign(short));
   await until('its time is up', async () => (await service.sign(short)).body.error === 'Request denied');
   expect(service.host?.log.filter(({ message }) => message.startsWith('refused')).at(-1)?.message).toContain('expired');

@@ -187,11 +187,11 @@ describe('a request is refused', () => {
   });
 
   test.each([
-    ['dated ahead', { time: Math.floor(Date.now() / 1000) + 120 }, 'ahead'],
-    ['dated long ago', { time: Math.floor(Date.now() / 1000) - 120 }, 'ago'],
-    ['that would live for a day', { ttl: 86_400 }, 'max_ttl'],
+    ['dated ahead', () => ({ time: Math.floor(Date.now() / 1000) + 120 }), 'ahead'],
+    ['dated long ago', () => ({ time: Math.floor(Date.now() / 1000) - 120 }), 'ago'],
+    ['that would live for a day', () => ({ ttl: 86_400 }), 'max_ttl'],
   ])('%s', async (_what, plan, why) => {
-    expect(await service.sign(anna, plan)).toMatchObject(refused);
+    expect(await service.sign(anna, plan())).toMatchObject(refused);
     expect(whyRefused()).toContain(why);
   });
 

@@ -101,7 +101,19 @@ test('does the same as a process of its own', async () => {
 
 test('holds up to check-ca, revocation included', async () => {
   const file = writeConfig(work, 'muster.conf', config);
-  const args = ['provisioning', 'check-ca', 'cfssl', '--config', file, '--revoke', '--json', '--rate-seconds', '3'];
+  const args = [
+    'provisioning',
+    'check-ca',
+    'cfssl',
+    '--config',
+    file,
+    '--revoke',
+    '--json',
+    '--rate-seconds',
+    '3',
+    '--min-rate',
+    '60',
+  ];
   const { code, out, err } = await runMuster(args);
   expect(err).toBe('');
   const { rules } = JSON.parse(out) as { rules: { rule: string; verdict: string; detail: string }[] };

@@ -90,7 +90,7 @@ console.log(JSON.stringify(status === 0 ? { Certificate: stdout, CA: ca, configu
   expect(verdicts(report, 'failed').sort()).toEqual(wanted.sort());
   for (const { verdict, remedy } of report.rules) expect(remedy !== undefined).toBe(verdict === 'failed');
   expect(code).toBe(1);
-}, 60_000);
+});
 
 test('loads a bundle from its folder, with its own configuration', async () => {
   const manifest = `bundle: corporate-ca

@@ -237,7 +237,7 @@ test('an emulated node takes its prepared key', async () => {
 test('a plugin may find the brokers, asked until it does', async () => {
   const { path, remove } = temporaryFolder();
   const [asked, found] = [join(path, 'asked'), join(path, 'found')];
-  const script = `#!/bin/sh\ntouch '${asked}'\ntest -f '${found}' || { echo 'not yet' >&2; exit 1; }\nprintf '{"servers":["127.0.0.1:${network.port}"]}'\n`;
+  const script = `#!/bin/sh\ntest -f '${found}' || { echo 'not yet' >&2; touch '${asked}'; exit 1; }\nprintf '{"servers":["127.0.0.1:${network.port}"]}'\n`;
   writeBundle(
     path,
     'cloud',

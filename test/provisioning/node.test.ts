@@ -106,7 +106,7 @@ describe('a node with a token and without a configuration', () => {
     expect(restarted).toMatchObject({ statuscode: 0, data: { message: 'Restarting in 2s' } });
     await network.sees('shutdown', name);
     await node.logs(/serves .* in mcollective/);
-    await expect.poll(() => startups.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => startups.length, { timeout: 30_000 }).toBe(1);
     expect(startups[0]).toMatchObject({ data: { identity: name, component: 'server' } });
     expect(node.pid).toBe(pid);
     expect(network.events.filter(({ type }) => type === 'shutdown')).toHaveLength(1);

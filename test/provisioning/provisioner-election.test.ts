@@ -54,20 +54,21 @@ test('one of two works; when it ends the other goes on, with a higher epoch', as
 
 test('pause holds for all of them, also for those that start later; status and resume by the command line', async () => {
   const file = writeConfig(network.folder, 'provisioner.conf', network.config());
+  const patiently = ['--timeout', '20', '--config', file];
   const first = await network.provisioner();
   await until('it leads', async () => (await statusOf(first)).leads);
-  expect(await runMuster(['provisioning', 'pause', '--config', file])).toMatchObject({ code: 0, err: '' });
+  expect(await runMuster(['provisioning', 'pause', ...patiently])).toMatchObject({ code: 0, err: '' });
   expect((await statusOf(first)).paused).toBe(true);
   await first.stop();
   const second = await network.provisioner();
   await until('it leads', async () => (await statusOf(second)).leads);
   const node = await new WaitingNode(nodes, { identity: 'n2.example.net', token: await network.token(), overlay }).start();
   await until('it is known', async () => (await statusOf(second)).queued === 1);
-  const shown = await runMuster(['provisioning', 'status', '--config', file]);
+  const shown = await runMuster(['provisioning', 'status', ...patiently]);
   expect(shown.out).toMatch(/^prov\.test \(\w{8}\) leads, paused: epoch \d+, hook built-in-ca/);
   expect(shown.out).toContain('in work    seen 1');
   expect(node.asked).toEqual([]);
-  expect(await runMuster(['provisioning', 'resume', '--config', file])).toMatchObject({ code: 0, err: '' });
+  expect(await runMuster(['provisioning', 'resume', ...patiently])).toMatchObject({ code: 0, err: '' });
   await until('the node is up', async () => (await statusOf(second)).counters.up === 1);
   await second.stop();
 });

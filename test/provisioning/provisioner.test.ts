@@ -316,7 +316,8 @@ describe('other ways to run', () => {
         inventory: { upgradable: true },
       }).start();
       await until('it is upgraded', () => node.actions.includes('release_update'));
-      expect(node.asked.at(-1)?.data).toMatchObject({ version: '0.30.0', repository: 'https://updates.example.net' });
+      const update = node.asked.find(({ action }) => action === 'release_update');
+      expect(update?.data).toMatchObject({ version: '0.30.0', repository: 'https://updates.example.net' });
       expect(node.configured).toEqual([]);
     } finally {
       await own.stop();

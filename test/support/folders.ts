@@ -13,13 +13,23 @@ export function temporaryFolder(): { path: string; remove: () => void } {
 
 /** Below those that the system gives to connections, which would take one that is free for a while, as when a broker restarts. */
 const [firstPort, endOfPorts] = [20_000, 32_000];
+/** At least as many as files are run at once: what one has found free, and does not use yet, no other one finds. */
+const shares = 4;
+const ports = portsOfThisWorker();
 
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
-    const port = randomInt(firstPort, endOfPorts);
+    const port = ports.next().value;
     if (await isFree(port)) return port;
   }
   throw new Error(`none of 100 ports between ${firstPort} and ${endOfPorts} is free`);
+}
+
+/** One after the other, so that none is given twice. */
+function* portsOfThisWorker(): Generator<number, never> {
+  const size = (endOfPorts - firstPort) / shares;
+  const first = firstPort + (Number(process.env.VITEST_POOL_ID ?? 0) % shares) * size;
+  for (let at = randomInt(size); ; at = (at + 1) % size) yield first + at;
 }
 
 function isFree(port: number): Promise<boolean> {

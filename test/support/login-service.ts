@@ -7,6 +7,7 @@ import { distributionRoot } from '../../core/host/distribution.ts';
 import { publicHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { freePort, temporaryFolder, writeBundle } from './folders.ts';
 import { startHost, type TestHost, type TestHostOptions } from './hosts.ts';
+import { send } from './signer-service.ts';
 
 const manifest = `bundle: login-test
 version: 1.0.0
@@ -21,7 +22,7 @@ plugins:
     name: login-test
     runner: inline
     module: ./index.mjs
-    needs: { plugins: [authenticator, policy-compiler], metrics: true, state: true, kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES], bus: { connections: [login], open: true } }
+    needs: { plugins: [authenticator, policy-compiler], timers: true, metrics: true, state: true, kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES], bus: { connections: [login], open: true } }
 `;
 
 const server = (root: string) => `
@@ -142,17 +143,18 @@ export class LoginService {
   }
 
   async post(path: string, body: unknown, address = '127.0.0.1'): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-test-address': address },
-      body: typeof body === 'string' ? body : JSON.stringify(body),
-    });
-    return { status: response.status, body: (await response.json()) as Answer['body'] };
+    const headers = { 'content-type': 'application/json', 'x-test-address': address };
+    return this.#send(path, typeof body === 'string' ? body : JSON.stringify(body), headers, 'POST');
   }
 
-  async get(path: string): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`);
-    return { status: response.status, body: (await response.json()) as Answer['body'] };
+  get(path: string): Promise<Answer> {
+    return this.#send(path, '', {}, 'GET');
+  }
+
+  /** By a connection of its own: one that is kept is closed by a service that was busy, just when it is used again. */
+  async #send(path: string, text: string, headers: Readonly<Record<string, string>>, method: string): Promise<Answer> {
+    const { status, body } = await send(Number(new URL(this.url).port), path, text, headers, method);
+    return { status, body };
   }
 
   /** As Choria's clients log in. */

@@ -284,7 +284,7 @@ export class NodeProcess {
     return existsSync(join(this.folder, file));
   }
 
-  async logs(text: string | RegExp, limitMs = 15_000): Promise<void> {
+  async logs(text: string | RegExp, limitMs = 30_000): Promise<void> {
     await until(
       `${this.identity} says ${text}; it said ${this.#log.slice(-2_000)}`,
       () => (typeof text === 'string' ? this.#log.includes(text) : text.test(this.#log)),

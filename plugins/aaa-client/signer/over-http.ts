@@ -12,6 +12,7 @@ const attemptMs = 8_000;
 const mostBytes = 8 * 1024 * 1024;
 const mostSockets = 16;
 const idleMs = 4_000;
+const gone = new Set(['ECONNRESET', 'EPIPE']);
 
 export class HttpSigner {
   readonly #urls: readonly URL[];
@@ -65,13 +66,19 @@ export class HttpSigner {
       headers: { accept: 'application/json', 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       signal: AbortSignal.any([AbortSignal.timeout(attemptMs), signal]),
     };
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const call = (isTls ? requestHttps : requestHttp)(url, options, resolve);
-      call.once('error', reject);
-      call.end(body);
-    }).catch((error: Error) => {
-      throw error.name === 'TimeoutError' ? new Error(`no answer within ${attemptMs / 1_000} s`) : error;
-    });
+    const attempt = () =>
+      new Promise<IncomingMessage | undefined>((resolve, reject) => {
+        const call = (isTls ? requestHttps : requestHttp)(url, options, resolve);
+        // A service may give up a connection that was kept while the call is on its way. What it did sign it would not sign again.
+        call.once('error', (error: NodeJS.ErrnoException) =>
+          call.reusedSocket && gone.has(error.code ?? '') ? resolve(undefined) : reject(error),
+        );
+        call.end(body);
+      }).catch((error: Error) => {
+        throw error.name === 'TimeoutError' ? new Error(`no answer within ${attemptMs / 1_000} s`) : error;
+      });
+    let response: IncomingMessage | undefined;
+    while (!response) response = await attempt();
     const { statusCode: status = 0 } = response;
     const text = await readText(response);
     if (status >= 500) throw new Error(`it answers with status ${status}`);
