@@ -104,7 +104,7 @@ export class PuppetDb {
     const [certificate, secret, authority] = [cert, key, ca].map((file) => readFileSync(file));
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json', accept: 'application/json' };
-      const tls = { cert: certificate, key: secret, ca: authority, timeout: 10_000 };
+      const tls = { cert: certificate, key: secret, ca: authority, timeout: 60_000 };
       const sent = request({ host: '127.0.0.1', port: this.port, method, path, headers, ...tls }, (response) => {
         const parts: Buffer[] = [];
         response.on('data', (part: Buffer) => parts.push(part));
@@ -142,7 +142,7 @@ export class PuppetDb {
     const sql = (database: string, text: string) =>
       spawnSync(join(programs, 'psql'), ['-h', '127.0.0.1', '-p', String(port), '-U', 'puppetdb', '-c', text, database])
         .status === 0;
-    await until('PostgreSQL takes commands', () => sql('postgres', 'create database puppetdb'), 30_000);
+    await until('PostgreSQL takes commands', () => sql('postgres', 'create database puppetdb'), 60_000);
     if (!sql('puppetdb', 'create extension pg_trgm'))
       throw new Error('this test needs pg_trgm: apt-get install postgresql-contrib');
     return port;

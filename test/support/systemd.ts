@@ -61,7 +61,7 @@ export class Systemd {
       if (spawnSync(program, ['--version']).status !== 0) throw new Error(`needs ${program}: apt-get install ${from}`);
     if (process.getuid?.() !== 0) throw new Error('needs root, for namespaces of its own: run this test with sudo');
     const systemd = new Systemd(folder);
-    await until('systemd runs', () => systemd.#isUp(), 30_000).catch((error: Error) => {
+    await until('systemd runs', () => systemd.#isUp(), 60_000).catch((error: Error) => {
       systemd.#process.kill('SIGKILL');
       throw new Error(`needs a machine on which systemd runs in namespaces: ${error.message}: ${systemd.#said}`);
     });
