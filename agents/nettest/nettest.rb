@@ -10,6 +10,8 @@ require "socket"
 LIMIT = 5
 # How often a wait looks whether the caller gave up.
 GLANCE = 0.1
+# What is left of the time of a call to tell the caller that nothing came.
+RESERVE = 0.5
 
 # The time was over before the other side answered.
 class TimedOut < StandardError; end
@@ -18,8 +20,7 @@ class TimedOut < StandardError; end
 class Limit
   def initialize(call)
     @call = call
-    # Something is left to tell the caller that nothing came.
-    left = call.remaining && call.remaining - GLANCE
+    left = call.remaining && call.remaining - RESERVE
     @ends = Muster.now + [LIMIT, left].compact.min
   end
 

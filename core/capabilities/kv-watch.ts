@@ -12,6 +12,8 @@ const maxChanges = 256;
 const maxPartBytes = 512 * 1024;
 /** Messages that the broker sends ahead. */
 const aheadMessages = 1_024;
+/** What has come is handed over when nothing more comes for this long. */
+const quietMs = 50;
 const heartbeatMs = 5_000;
 const expiresMs = 30_000;
 const firstBackoffMs = 250;
@@ -106,7 +108,7 @@ export class KvWatch {
     this.#messages = await consumer.consume({ max_messages: aheadMessages, idle_heartbeat: heartbeatMs, expires: expiresMs });
     void endWithBucket(this.#messages);
     try {
-      for await (const { changes, current } of inParts(this.#messages, prefix.length)) {
+      for await (const { changes, current } of inParts(this.#messages, prefix.length, state.last_seq)) {
         await this.#hand({ changes, reset, current });
         reset = false;
         this.#revision = changes.at(-1)?.revision ?? this.#revision;
@@ -140,21 +142,56 @@ async function endWithBucket(messages: ConsumerMessages): Promise<void> {
     if (type === 'stream_not_found' || type === 'consumer_deleted' || type === 'ordered_consumer_recreated') messages.stop();
 }
 
-/** Ends a part where it is full, or where the broker has no more for now. */
+/**
+ * Ends a part where it is full, or where there is no more for now. Brokers say how much is still to come, and go on counting what
+ * was purged meanwhile, so that a while without anything ends a part as well.
+ * @param last number of what was the last when this began
+ */
 async function* inParts(
   messages: ConsumerMessages,
   prefixLength: number,
+  last: number,
 ): AsyncGenerator<{ changes: Change[]; current: boolean }, void, undefined> {
+  const incoming = messages[Symbol.asyncIterator]();
   let changes: Change[] = [];
   let bytes = 0;
-  for await (const message of messages) {
-    changes.push(changeOf(message, prefixLength));
-    bytes += message.data.length;
-    const current = message.info.pending === 0;
-    if (!current && changes.length < maxChanges && bytes < maxPartBytes) continue;
+  let current = false;
+  for (let next = nextOf(incoming); ; ) {
+    const came = changes.length === 0 ? await next : await unlessQuiet(next);
+    if (came?.done) return;
+    let isEnd = true;
+    if (came) {
+      next = nextOf(incoming);
+      const { value: message } = came;
+      const { pending } = message.info;
+      changes.push(changeOf(message, prefixLength));
+      bytes += message.data.length;
+      current = pending === 0 || message.seq >= last;
+      isEnd = pending === 0 || changes.length >= maxChanges || bytes >= maxPartBytes;
+    }
+    if (!isEnd) continue;
     yield { changes, current };
     changes = [];
     bytes = 0;
+  }
+}
+
+/** It may fail while a part is being handed over, and is looked at afterwards. */
+function nextOf<T>(incoming: AsyncIterator<T>): Promise<IteratorResult<T>> {
+  const next = incoming.next();
+  next.catch(() => undefined);
+  return next;
+}
+
+async function unlessQuiet<T>(next: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const quiet = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, quietMs, undefined);
+  });
+  try {
+    return await Promise.race([next, quiet]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -10,6 +10,7 @@ import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
 import type { Contract } from '../protocol/contract.ts';
 import { LineReader } from '../protocol/lines.ts';
 import { defaultMaxLineBytes, type ErrorBody, protocolVersion } from '../protocol/messages.ts';
+import { staysBehind } from './leftovers.ts';
 import { sampleOf } from './sample.ts';
 
 export interface Response {
@@ -218,13 +219,8 @@ export class Conversation {
   }
 
   /** Whether a process of its group is left. */
-  leavesSomethingBehind(): boolean {
-    try {
-      process.kill(-(this.#child.pid ?? 0), 0);
-      return true;
-    } catch {
-      return false;
-    }
+  leavesSomethingBehind(): Promise<boolean> {
+    return staysBehind(this.#child.pid);
   }
 
   async close(): Promise<void> {

@@ -9,11 +9,12 @@ import { climbStopLadder, hasEnded, signalGroup } from '../host/stop-ladder.ts';
 import { decodeBytes, pathsOf } from '../protocol/bytes.ts';
 import { Failed, type Subject } from './conversation.ts';
 import type { Check } from './kit.ts';
+import { staysBehind } from './leftovers.ts';
 import { sampleOf } from './sample.ts';
 
 const endMs = 5_000;
 /** Time for a program to get going. */
-const settleMs = 200;
+const settleMs = 1_000;
 const graceMs = 3_000;
 const largeBytes = 1024 * 1024;
 
@@ -115,7 +116,7 @@ async function runOnce(subject: Subject, method: string, input: string): Promise
       new Promise<string>((resolve) => setTimeout(() => resolve(`${method} did not end within ${endMs} ms`), endMs).unref()),
     ]);
     if (problem !== undefined) throw new Failed(problem);
-    return { code: child.exitCode, stdout: stdout(), stderr: stderr(), leftBehind: groupLives(child.pid) };
+    return { code: child.exitCode, stdout: stdout(), stderr: stderr(), leftBehind: await staysBehind(child.pid) };
   } finally {
     await climbStopLadder(child, { graceMs: 200 });
     rmSync(folder, { recursive: true, force: true });
@@ -145,15 +146,6 @@ function gather(stream: NodeJS.ReadableStream | null): () => string {
   const parts: Buffer[] = [];
   stream?.on('data', (chunk: Buffer) => parts.push(chunk));
   return () => Buffer.concat(parts).toString('utf8');
-}
-
-function groupLives(pid: number | undefined): boolean {
-  try {
-    process.kill(-(pid ?? 0), 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function readJson(stdout: string): unknown {

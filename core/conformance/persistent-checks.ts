@@ -257,8 +257,7 @@ export const persistentChecks: readonly Check[] = [
       await talk.start();
       await callEveryMethod(talk, contract);
       await shutDown(talk);
-      await sleep(quietMs);
-      if (talk.leavesSomethingBehind()) throw new Failed('a process that it started is still running');
+      if (await talk.leavesSomethingBehind()) throw new Failed('a process that it started is still running');
     },
   },
 ];

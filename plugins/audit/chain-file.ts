@@ -73,11 +73,12 @@ export class ChainFile {
     return this.#log.append(records.map((record) => ({ record: record as NonNullable<ChainBody['record']> })));
   }
 
-  /** Signs where the chain is, if anything came since. */
-  async checkpoint(): Promise<void> {
-    if (this.#sinceCheckpoint === 0) return;
+  /** Signs where the chain is, if anything came since. @returns where it is then */
+  async checkpoint(): Promise<ChainPlace | undefined> {
+    if (this.#sinceCheckpoint === 0) return undefined;
     this.#sinceCheckpoint = 0;
     await this.#log.append([this.#checkpoint('interval')]);
+    return this.#place;
   }
 
   async close(): Promise<void> {

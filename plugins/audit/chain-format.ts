@@ -18,6 +18,17 @@ export interface ChainPlace {
   readonly hash: string;
 }
 
+/** As it is kept elsewhere: `seq:hash`. */
+export function anchorText({ seq, hash }: ChainPlace): string {
+  return `${seq}:${hash}`;
+}
+
+/** Undefined for a text that is none. */
+export function readAnchor(text: string): ChainPlace | undefined {
+  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text.trim()) ?? [];
+  return seq === undefined || hash === undefined ? undefined : { seq: Number(seq), hash };
+}
+
 export const emptyChain: ChainPlace = { seq: 0, hash: firstPrev };
 
 export type ChainBody = Pick<ChainEntry, 'record' | 'checkpoint' | 'note'>;

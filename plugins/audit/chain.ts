@@ -6,6 +6,7 @@ import { lock } from 'proper-lockfile';
 import { definePlugin, type Host } from '../../core/sdk/typescript/index.ts';
 import { readSigningKey } from '../wire/tokens/jwt.ts';
 import { ChainFile, type ChainSpec } from './chain-file.ts';
+import { anchorText } from './chain-format.ts';
 import { type AuditRecord, onlySignatures } from './record.ts';
 import {
   AuditError,
@@ -72,13 +73,21 @@ async function openChain(host: Host): Promise<Open> {
   const release = await onlyOne(spec.file);
   try {
     const file = await ChainFile.open(spec);
-    await host.timers.set({ id: 'checkpoint', everyMs: intervalMs }, () =>
-      file.checkpoint().catch((error: Error) => host.log.error(`the chain could not be signed: ${error.message}`)),
-    );
+    await host.timers.set({ id: 'checkpoint', everyMs: intervalMs }, () => sign(host, file, spec.file));
     return { file, release };
   } catch (error) {
     await release();
     throw error;
+  }
+}
+
+/** Logs often go to another machine: there, the place holds against whoever puts files from before back. */
+async function sign(host: Host, chain: ChainFile, name: string): Promise<void> {
+  try {
+    const place = await chain.checkpoint();
+    if (place) host.log.info(`the chain ${name} is signed, with ${anchorText(place)} as its anchor`);
+  } catch (error) {
+    host.log.error(`the chain could not be signed: ${(error as Error).message}`);
   }
 }
 

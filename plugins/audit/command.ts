@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { definePlugin, type Host, printable } from '../../core/sdk/typescript/index.ts';
 import { readAaaSettings } from '../wire/aaa/settings.ts';
 import { parseDuration } from '../wire/duration.ts';
+import { anchorText, type ChainPlace, readAnchor } from './chain-format.ts';
 import { connectAudit } from './connect.ts';
 import { JetStream } from './jetstream-api.ts';
 import { type Found, type Query, searchFile, searchStream } from './search.ts';
@@ -13,6 +14,7 @@ import { isPlainLog, type Verdict, verifyChain } from './verify.ts';
 interface Options {
   readonly key?: string;
   readonly first?: number;
+  readonly anchor?: string;
   readonly json?: boolean;
   readonly user?: string;
   readonly action?: string;
@@ -40,7 +42,7 @@ export default definePlugin({
   }),
 });
 
-async function verify(host: Host, given: readonly string[], { key, first, json }: Options) {
+async function verify(host: Host, given: readonly string[], { key, first, anchor, json }: Options) {
   const files = given.length > 0 ? given : configured(host, 'chain_auditor');
   if (files.length === 0) throw new AuditError('name the file of a chain, or plugin.aaa.config whose chain_auditor has one');
   for (const file of files)
@@ -48,13 +50,17 @@ async function verify(host: Host, given: readonly string[], { key, first, json }
   for (const file of files)
     if (existsSync(file) && (await isPlainLog(file)))
       throw new AuditError(`${file} holds records without a chain, of which nobody can tell; the auditor chain writes one`);
-  const verdict = await verifyChain(files, { key: key === undefined ? undefined : readKey(key), first });
+  const verdict = await verifyChain(files, {
+    key: key === undefined ? undefined : readKey(key),
+    first,
+    anchor: anchor === undefined ? undefined : anchorOf(anchor),
+  });
   await host.terminal.write(json ? `${JSON.stringify(verdict, null, 2)}\n` : printable(verdictText(verdict, key !== undefined)));
   return { exitCode: verdict.ok ? 0 : 1 };
 }
 
 function verdictText(verdict: Verdict, isKnownKey: boolean): string {
-  const { ok, problem, files, records, checkpoints, unsigned, key, notes } = verdict;
+  const { ok, problem, files, records, checkpoints, unsigned, key, last, notes } = verdict;
   const lines = ok
     ? [
         `${many(records, 'record')} in ${many(files.length, 'file')}, as they were written; ${many(checkpoints, 'checkpoint')} signed.`,
@@ -62,6 +68,7 @@ function verdictText(verdict: Verdict, isKnownKey: boolean): string {
     : [`Not as it was written (${problem?.kind}): ${problem?.message}.`];
   if (ok && unsigned > 0)
     lines.push(`No checkpoint yet for the last ${many(unsigned, 'record')}: the file beside the chain vouches for the end.`);
+  if (ok && last) lines.push(`Its last entry is ${anchorText(last)}; kept elsewhere, it is the --anchor of a later look.`);
   lines.push(...notes.map((note) => `Note: ${note}.`));
   if (key !== undefined && !isKnownKey) lines.push(`Signed by ${key}; whether that is the right key, tell with --key.`);
   return `${lines.join('\n')}\n`;
@@ -139,6 +146,25 @@ function readKey(key: string): string {
   const text = existsSync(key) ? readFileSync(key, 'utf8').trim() : key;
   if (/^[0-9a-f]{64}$/.test(text)) return text;
   throw new AuditError(`--key: ${key} is neither a key of 64 hex digits nor a file with one`);
+}
+
+/** @throws AuditError */
+function anchorOf(anchor: string): ChainPlace {
+  const text = existsSync(anchor) ? readFileSync(anchor, 'utf8') : anchor;
+  const place = readAnchor(text) ?? lastOf(text);
+  if (place) return place;
+  throw new AuditError(
+    `--anchor: ${anchor} is neither NUMBER:HASH nor a file with that, or with what \`muster audit verify --json\` said of a whole chain`,
+  );
+}
+
+function lastOf(verdict: string): ChainPlace | undefined {
+  try {
+    const { ok, last } = JSON.parse(verdict) as { ok?: unknown; last?: Partial<ChainPlace> };
+    return ok === true ? readAnchor(`${last?.seq}:${last?.hash}`) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function configured(host: Host, name: string): string[] {

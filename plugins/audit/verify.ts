@@ -20,6 +20,8 @@ export interface Verdict {
   readonly unsigned: number;
   /** What signed it. */
   readonly key: string | undefined;
+  /** Its last entry. Kept elsewhere, it shows later whether the chain was put back to an older state. */
+  readonly last: ChainPlace | undefined;
   readonly notes: readonly string[];
 }
 
@@ -28,6 +30,8 @@ export interface VerifyOptions {
   readonly key?: string | undefined;
   /** Number of the first entry, where those before were put away. */
   readonly first?: number | undefined;
+  /** Where the chain is known to have been: it must still hold that entry. */
+  readonly anchor?: ChainPlace | undefined;
 }
 
 /** How often, and after how long, it is looked whether the end was signed meanwhile. */
@@ -109,6 +113,7 @@ class State {
       checkpoints: this.#checkpoints,
       unsigned: this.#unsigned,
       key: this.#key,
+      last: this.#place,
       notes: this.#notes,
     };
   }
@@ -133,6 +138,7 @@ class State {
     }
     if (entry.note) this.#note(entry, where);
     this.#place = { seq: entry.seq, hash: hashOf(line) };
+    this.#holdToAnchor(entry, where);
     this.#where = where;
     this.#entries += 1;
     this.#isRotated = entry.checkpoint?.reason === 'rotate';
@@ -159,6 +165,12 @@ class State {
         'cut',
         `the chain ends at entry ${place.seq}, and no file .head beside it tells that this is its end: what came after it may have been cut off`,
       );
+    const { anchor } = this.#options;
+    if (anchor && anchor.seq > place.seq)
+      throw new Wrong(
+        'cut',
+        `the chain ends at entry ${place.seq}, and was at entry ${anchor.seq} before: an older state of it was put back, or its end cut off`,
+      );
     if (this.#checkpoints === 0) throw new Wrong('unsigned', 'no checkpoint vouches for any of it');
   }
 
@@ -172,6 +184,21 @@ class State {
       head = read();
     }
     return head;
+  }
+
+  /** Whoever has the key, or files from before, can make a chain that is whole; but not one that holds this hash. */
+  #holdToAnchor({ seq, prev }: ChainEntry, where: string): void {
+    const { anchor } = this.#options;
+    if (!anchor) return;
+    const isFirst = this.#entries === 0;
+    if (isFirst && seq > anchor.seq + 1)
+      throw new Wrong(
+        'dropped',
+        `it begins at entry ${seq} (${where}), after the anchor at entry ${anchor.seq}: name the files before it, or a later anchor`,
+      );
+    const hash = seq === anchor.seq ? this.#place?.hash : isFirst && seq === anchor.seq + 1 ? prev : anchor.hash;
+    if (hash !== anchor.hash)
+      throw new Wrong('altered', `entry ${anchor.seq} is not the one of the anchor: it or an entry before it was written anew`);
   }
 
   /** Whether it holds the hash of the line before. @throws Wrong where it is another than the next one */

@@ -27,8 +27,6 @@ const connection = 'client';
 
 /** Subjects that one message to a federation names, as Choria groups them. */
 const targetsPerMessage = 200;
-/** A windowed discovery ends this long after the last answer. */
-const windowMs = 300;
 /** A source that was given a time says itself that it is over, if it can. */
 const sourceGraceMs = 2_000;
 /** Messages that are sent before the event loop turns, so that replies are heard meanwhile. */
@@ -57,7 +55,7 @@ export interface PingOptions {
   readonly timeoutMs?: number;
   /** Seconds that the clocks of nodes may differ from this one. Default: `ttl` of the configuration. */
   readonly ttl?: number;
-  /** End soon after the last answer. */
+  /** End `plugin.muster.discovery.window` after the last answer. */
   readonly windowed?: boolean;
   /** End after this many answers. */
   readonly expect?: number;
@@ -189,7 +187,7 @@ export class FleetClient {
         timeoutMs: options.timeoutMs ?? this.config.discovery_timeout * 1000,
         isDone: () => answers.length >= expect,
         signal,
-        ...(windowed && { windowMs }),
+        ...(windowed && { windowMs: this.config['plugin.muster.discovery.window'] }),
       });
     } finally {
       await collector.close();

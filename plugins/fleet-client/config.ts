@@ -18,6 +18,8 @@ export interface ClientConfig extends BrokerConfig, SecurityChoice {
   readonly 'plugin.choria.network.connect_timeout': number;
   readonly 'plugin.choria.discovery.broadcast.windowed_timeout': boolean;
   /** Milliseconds. */
+  readonly 'plugin.muster.discovery.window': number;
+  /** Milliseconds. */
   readonly 'plugin.muster.discovery.source_timeout': number;
   readonly 'plugin.choria.require_client_filter': boolean;
   readonly 'plugin.choria.stats_port': number;

@@ -137,6 +137,10 @@ export async function writeClient(
     `identity = ${operator}`,
     `plugin.choria.middleware_hosts = 127.0.0.1:${port}`,
     `plugin.muster.bundles = ${bundles}`,
+    // Many programs share this machine: the first answer may take its time, the others come soon after it.
+    'discovery_timeout = 10',
+    'plugin.choria.discovery.broadcast.windowed_timeout = yes',
+    'plugin.muster.discovery.window = 1s',
   ]);
 }
 

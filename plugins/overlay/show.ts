@@ -38,7 +38,7 @@ export async function show(host: Host, processes: Processes, plan: EnrollingPlan
   try {
     await perform(host, processes, plan, {
       title: '',
-      args: ['req', 'rpcutil', 'ping', ...everybody, '--timeout', '2', '--strict'],
+      args: ['req', 'rpcutil', 'ping', ...everybody, '--timeout', '4', '--strict'],
       expected: someFailed,
     });
   } finally {

@@ -142,6 +142,66 @@ describe('what was changed is named', () => {
   });
 });
 
+describe('a place that is kept elsewhere', () => {
+  const last = async () => (await verify()).last;
+  const held = async (anchor: { seq: number; hash: string } | undefined, first?: number) =>
+    verifyChain([file], { key: hexKey, anchor, first });
+  const goOn = async () => {
+    const chain = await ChainFile.open({ file, key, maxBytes: 0 });
+    await chain.append([record(7)]);
+    await chain.close();
+  };
+
+  test('is held by the chain as it was, and as it went on', async () => {
+    await filled();
+    const anchor = await last();
+    expect(anchor?.seq).toBe(9);
+    expect(await held(anchor)).toMatchObject({ ok: true });
+    await goOn();
+    expect(await held(anchor)).toMatchObject({ ok: true, last: { seq: 12 } });
+  });
+
+  test('is missed where files from before were put back', async () => {
+    await filled();
+    for (const name of [file, `${file}.head`]) copyFileSync(name, `${name}.before`);
+    await goOn();
+    const anchor = await last();
+    for (const name of [file, `${file}.head`]) copyFileSync(`${name}.before`, name);
+    expect(await verify()).toMatchObject({ ok: true });
+    expect((await held(anchor)).problem).toEqual({
+      kind: 'cut',
+      message: 'the chain ends at entry 9, and was at entry 12 before: an older state of it was put back, or its end cut off',
+    });
+  });
+
+  test('is missed where all was written anew with the key', async () => {
+    await filled();
+    const anchor = await last();
+    for (const name of [file, `${file}.head`]) rmSync(name);
+    await filled(8);
+    expect(await verify()).toMatchObject({ ok: true });
+    expect((await held(anchor)).problem).toMatchObject({
+      kind: 'altered',
+      message: expect.stringMatching(/^entry 9 is not the one/),
+    });
+  });
+
+  test('counts for what follows it where those before were put away', async () => {
+    await filled();
+    const all = lines();
+    const hashOf = (line = '') => createHash('sha256').update(line).digest('hex');
+    const end = { seq: 9, hash: hashOf(all[8]) };
+    write(all.slice(4));
+    expect(await held(end, 5)).toMatchObject({ ok: true });
+    expect(await held({ seq: 4, hash: hashOf(all[3]) }, 5)).toMatchObject({ ok: true });
+    expect((await held({ seq: 4, hash: hashOf(all[2]) }, 5)).problem).toMatchObject({ kind: 'altered' });
+    expect((await held({ seq: 3, hash: hashOf(all[2]) }, 5)).problem).toMatchObject({
+      kind: 'dropped',
+      message: expect.stringContaining('it begins at entry 5'),
+    });
+  });
+});
+
 describe('a chain goes on', () => {
   test('after a stop, and after a file that was moved away', async () => {
     await filled();

@@ -27,7 +27,9 @@ const verify = (...args: string[]) => runMuster(['audit', 'verify', ...args]);
 test('a chain that nobody touched', async () => {
   expect(await verify(file, '--key', join(folder, 'chain.public'))).toEqual({
     code: 0,
-    out: '3 records in 1 file, as they were written; 2 checkpoints signed.\n',
+    out: expect.stringMatching(
+      /^3 records in 1 file, as they were written; 2 checkpoints signed\.\nIts last entry is 5:[0-9a-f]{64}; kept elsewhere, /,
+    ),
     err: '',
   });
   expect((await verify(file)).out).toContain(
@@ -42,6 +44,20 @@ test('a record that somebody altered', async () => {
   expect(code).toBe(1);
   expect(out).toMatch(/^Not as it was written \(altered\): entry 3 \(.*altered\.chain:3\) was altered\./);
   expect(JSON.parse((await verify(altered, '--json')).out)).toMatchObject({ ok: false, problem: { kind: 'altered' } });
+});
+
+test('a chain is held to what was said of it before', async () => {
+  const before = join(folder, 'before.json');
+  writeFileSync(before, (await verify(file, '--json')).out);
+  expect(await verify(file, '--anchor', before)).toMatchObject({ code: 0 });
+  const [anchor = ''] = /5:[0-9a-f]{64}/.exec((await verify(file)).out) ?? [];
+  expect(await verify(file, '--anchor', anchor)).toMatchObject({ code: 0 });
+  const later = await verify(file, '--anchor', anchor.replace('5:', '6:'));
+  expect(later).toMatchObject({ code: 1, out: expect.stringContaining('the chain ends at entry 5, and was at entry 6 before') });
+  expect(await verify(file, '--anchor', 'abc')).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('--anchor: abc is neither NUMBER:HASH nor a file'),
+  });
 });
 
 test('what is no chain, or not there', async () => {

@@ -20,7 +20,7 @@ describe('limits of logins', () => {
     const limits = new LoginLimits(settings);
     for (let round = 0; round < 10; round += 1) {
       expect(limits.begin('anna', '10.0.0.1', round)).toBeUndefined();
-      limits.succeeded('anna', '10.0.0.1');
+      limits.succeeded('anna', '10.0.0.1', 'up=anna');
     }
     for (const user of ['a', 'b', 'c']) expect(limits.begin(user, '10.0.0.1', 20)).toBeUndefined();
     expect(limits.begin('d', '10.0.0.1', 21)).toBe('too many wrong logins from this address');
@@ -32,8 +32,8 @@ describe('limits of logins', () => {
     const cleared: string[] = [];
     const limits = new LoginLimits(settings, {
       count: (key) => elsewhere.get(key) ?? 0,
-      tell: (key, { count, ends }) => told.push(`${key}: ${count} until ${ends}`),
-      clear: (key) => cleared.push(key),
+      tell: (counts) => void told.push(...counts.map(({ key, count, ends }) => `${key}: ${count} until ${ends}`)),
+      clear: (keys) => void cleared.push(...keys),
     });
     expect(limits.begin('anna', '10.0.0.1', 0)).toBeUndefined();
     expect(told).toEqual([]);
@@ -43,8 +43,28 @@ describe('limits of logins', () => {
     elsewhere.clear();
     limits.clearedElsewhere('user anna');
     expect(limits.begin('anna', '10.0.0.3', 2)).toBeUndefined();
-    limits.succeeded('anna', '10.0.0.3');
-    expect(cleared).toEqual(['user anna']);
+    limits.succeeded('anna', '10.0.0.3', 'up=anna');
+    expect(cleared).toEqual(['user anna', 'code up=anna']);
+  });
+
+  it('count wrong codes by caller, with those of other instances, apart from wrong logins', () => {
+    const elsewhere = new Map([['code up=anna', 1]]);
+    const told: string[][] = [];
+    const limits = new LoginLimits(settings, {
+      count: (key) => elsewhere.get(key) ?? 0,
+      tell: (counts) => void told.push(counts.map(({ key, count }) => `${key}: ${count}`)),
+      clear: () => undefined,
+    });
+    expect(limits.beginCode('up=bob', 0)).toBeUndefined();
+    limits.codeWasRight('up=bob');
+    expect(limits.beginCode('up=anna', 0)).toBeUndefined();
+    limits.begin('', '10.0.0.1', 0);
+    limits.failed('', '10.0.0.1', 'up=anna');
+    expect(told).toEqual([['user : 1', 'address 10.0.0.1: 1', 'code up=anna: 1']]);
+    expect(limits.beginCode('up=anna', 1)).toBe('too many wrong codes of the second factor');
+    elsewhere.clear();
+    limits.clearedElsewhere('code up=anna');
+    expect(limits.beginCode('up=anna', 2)).toBeUndefined();
   });
 
   it('stay bounded, whoever comes with ever new names', () => {

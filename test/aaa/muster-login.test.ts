@@ -31,7 +31,11 @@ describe('muster login', () => {
     const users = [{ username: 'anna', password: await hash(password, 4), acls: ['*'] }];
     service = await LoginService.start((folder) => {
       writeFileSync(join(folder, 'seed'), seed);
-      return { authenticator: 'userlist', userlist_authenticator: { validity: '2h', users, signing_key: join(folder, 'seed') } };
+      return {
+        authenticator: 'userlist',
+        userlist_authenticator: { validity: '2h', users, signing_key: join(folder, 'seed') },
+        login: { second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') } },
+      };
     });
     client = join(service.folder, 'client');
     mkdirSync(client);
@@ -46,6 +50,15 @@ describe('muster login', () => {
     expect(ran.err).toContain('the login service refused: Login failed');
     expect(ran.err).not.toContain('canary');
     expect(existsSync(join(client, '.choria'))).toBe(false);
+  });
+
+  it('says that a code was missing only to whoever gave none', async () => {
+    const login = ['login', '--user', 'anna', '--config', config];
+    const hint = 'no code was given';
+    expect((await runWithInput(login, 'wrong\n')).err).toContain(`Login failed (${hint}; where a second factor is in use`);
+    const given = await runWithInput(login, 'wrong\n123456\n');
+    expect(given.err).toContain('the login service refused: Login failed');
+    expect(given.err).not.toContain(hint);
   });
 
   it('keeps token and seed of a login, for their owner alone, and removes them again', async () => {

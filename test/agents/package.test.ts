@@ -33,7 +33,7 @@ beforeAll(async () => {
     setUp: 'touch "$DPKG_ROOT/begun"; while [ ! -e "$DPKG_ROOT/go-on" ]; do sleep 0.05; done',
   });
   fleet = await Fleet.start();
-  node = await fleet.node('packages.test', { config: { 'plugin.package.lock_wait': '2s' } });
+  node = await fleet.node('packages.test', { config: { 'plugin.package.lock_wait': '8s' } });
   client = await fleet.client();
 });
 
@@ -186,7 +186,7 @@ describe('changes', () => {
     await once(holder.stdout ?? holder, 'data');
     expect(await ask('purge', { package: 'newcomer' })).toMatchObject({
       statuscode: 1,
-      statusmsg: expect.stringMatching(/^another program changes packages, waited for 2 s: /),
+      statusmsg: expect.stringMatching(/^another program changes packages, waited for 8 s: /),
       data: {},
     });
     const waiting = ask('purge', { package: 'newcomer' });

@@ -56,8 +56,7 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const child of children.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
-    child.kill('SIGINT');
-    await once(child, 'exit');
+    await interrupt(child);
   }
 });
 afterAll(async () => {
@@ -88,9 +87,11 @@ function begin(...args: string[]): { child: ChildProcess; said: () => string } {
   return { child, said: () => text };
 }
 
+/** Ends it, and hears out what it has to say. */
 async function interrupt(child: ChildProcess): Promise<number | null> {
+  const closed = once(child, 'close');
   child.kill('SIGINT');
-  await once(child, 'exit');
+  await closed;
   return child.exitCode;
 }
 
@@ -124,7 +125,7 @@ describe('plugin attach', () => {
       join(watched, 'talker/talker.py'),
     );
     await until('the attached one answers', async () => (await say({})).attached === 'yes');
-    expect(said()).toContain('talk/talker is attached; press Ctrl-C to let go of it');
+    await until('it says so', () => said().includes('talk/talker is attached; press Ctrl-C to let go of it'));
     expect(running.host.list('talk').find(({ name }) => name === 'talker')?.runner).toBe('attached');
     await interrupt(child);
     await until('the own one answers', async () => (await say({}).catch(() => ({ attached: 'not yet' }))).attached === '');
@@ -258,7 +259,7 @@ test('plugin trace --details shows what was said, and what a plugin asked', asyn
   const tracer = begin('plugin', 'trace', 'talker', '--details', '--state', running.folder);
   await until('the host is watched', () => running.host.traces.watched);
   await running.host.call('talk', 'talker', 'talk/ask', {});
-  await until('the answer is shown', () => tracer.said().includes('talk/talker talk/ask'));
+  await until('both are shown', () => ['talk/talker talk/ask', 'asks: host/info'].every((text) => tracer.said().includes(text)));
+  await until('the details are shown', () => /^ {4}→ \{\}\n {4}← \{"version":/m.test(tracer.said()));
   expect(tracer.said()).toContain('talk/talker asks: host/info');
-  expect(tracer.said()).toMatch(/^ {4}→ \{\}\n {4}← \{"version":/m);
 });

@@ -17,9 +17,9 @@ const muster = (...args: string[]) => operator.muster(...args);
 describe('find', () => {
   test('tells whoever found nobody which words of an expression only some nodes know', async () => {
     const hint = 'only nodes with a data plugin withh can fit the expression of -S\n';
-    expect(await muster('find', '-S', 'withh("red")')).toEqual({ code: 0, out: '', err: hint });
-    expect((await muster('req', 'rpcutil', 'ping', '-S', 'withh("red")')).err).toContain(hint);
-    expect((await muster('find', '-S', 'with("green")')).err).toBe('');
+    expect(await muster('find', '-S', 'withh("red")', '--discovery-timeout', '1')).toEqual({ code: 0, out: '', err: hint });
+    expect((await muster('req', 'rpcutil', 'ping', '-S', 'withh("red")', '--discovery-timeout', '1')).err).toContain(hint);
+    expect((await muster('find', '-S', 'with("green")', '--discovery-timeout', '1')).err).toBe('');
   });
 });
 

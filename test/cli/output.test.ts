@@ -33,7 +33,10 @@ describe('ping', () => {
   });
 
   test('ends with 1 when nobody answers', async () => {
-    expect(await muster('ping', '-C', 'green')).toMatchObject({ code: 1, err: expect.stringContaining('no node answered') });
+    expect(await muster('ping', '-C', 'green', '--timeout', '1')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('no node answered'),
+    });
   });
 
   test.each([
@@ -50,7 +53,7 @@ describe('find', () => {
   test('prints names, or a JSON array; nobody is no error', async () => {
     expect((await muster('find', '-F', 'size>2')).out).toBe('b.test\n');
     expect(JSON.parse((await muster('find', '--json')).out)).toEqual(['a.test', 'b.test']);
-    expect(await muster('find', '-C', 'green')).toMatchObject({ code: 0, out: '' });
+    expect(await muster('find', '-C', 'green', '--discovery-timeout', '1')).toMatchObject({ code: 0, out: '' });
   });
 
   test('reads nodes from a file', async () => {
@@ -182,7 +185,7 @@ Finished processing 2 / 2 hosts in TIME
       .split('\n')
       .map((line) => JSON.parse(line) as { k: string });
     expect(lines.map(({ k }) => k)).toEqual(['discovery', 'discovery', 'result', 'result', 'summaries', 'stats']);
-    const failed = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-C', 'green', '--jsonl');
+    const failed = await muster('req', 'rpcutil', 'get_fact', 'fact=site', '-C', 'green', '--discovery-timeout', '1', '--jsonl');
     expect(failed.code).toBe(0);
     expect(JSON.parse(failed.out.trim().split('\n').at(-1) ?? '')).toEqual({ k: 'error', err: 'did not discover any nodes' });
   });
@@ -196,7 +199,7 @@ Finished processing 2 / 2 hosts in TIME
   });
 
   test('names those that are silent', async () => {
-    const { code, out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '0.5', '--strict');
+    const { code, out } = await muster('req', 'rpcutil', 'ping', '-I', 'a.test', '-I', 'c.test', '--timeout', '3', '--strict');
     expect(code).toBe(2);
     expect(out).toMatch(/Finished processing 1 \/ 2 hosts[\s\S]*No Responses from: 1\n\n {4}c\.test\n/);
   });
@@ -243,7 +246,7 @@ Unexpected Responses: 0
     [['req', 'host', 'processes', 'limit=many'], "'many' is not a valid integer"],
     [['req', 'rpcutil', 'ping', '--canary-success', '50%'], 'give --canary as well'],
     [['req', 'rpcutil', 'ping', '--limit', 'half'], "could not parse limit 'half'"],
-    [['req', 'rpcutil', 'ping', '-C', 'green'], 'did not discover any nodes'],
+    [['req', 'rpcutil', 'ping', '-C', 'green', '--discovery-timeout', '1'], 'did not discover any nodes'],
   ])('%j is refused before anything is sent', async (args, reason) => {
     expect(await muster(...args)).toMatchObject({ code: 1, out: '', err: expect.stringContaining(reason) });
   });

@@ -36,7 +36,7 @@ describe('the plugin that is broken for it fails the check', () => {
 });
 
 describe('all checks pass for', () => {
-  test.concurrent.each(['sound', 'sound-oneshot'])(
+  test.concurrent.each(['sound', 'sound-oneshot', 'sound-leaving-oneshot'])(
     'the same plugin without a fault: %s',
     async (plugin) => {
       expect(failed(await testBundle(runtime, broken, { plugin }))).toEqual([]);

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { discover } from '../../plugins/fleet-client/discovery.ts';
 import { buildFilter } from '../../plugins/wire/filter.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { writeBundle } from '../support/folders.ts';
 
@@ -55,9 +56,8 @@ plugin.run()
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
-    'plugin.choria.discovery.broadcast.windowed_timeout': true,
   };
   writeFileSync(
     config,
@@ -113,7 +113,7 @@ describe('a source of one’s own', () => {
   });
 
   test('serves requests, which are sent to the nodes it names', async () => {
-    const { out } = await shell('muster req rpcutil ping --dm cmdb --do site:bergen --json --timeout 1');
+    const { out } = await shell('muster req rpcutil ping --dm cmdb --do site:bergen --json --timeout 5');
     const { replies, request_stats: statistics } = JSON.parse(out);
     expect(replies.map(({ sender }: { sender: string }) => sender)).toEqual(['db.test']);
     expect(statistics.no_responses).toEqual(['gone.test']);

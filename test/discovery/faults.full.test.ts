@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ran, runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { isAlive, until, writeBundle } from '../support/folders.ts';
 import { hear, replyBytes, scriptedNode } from '../support/scripted-node.ts';
@@ -45,7 +46,7 @@ beforeAll(async () => {
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     'plugin.muster.discovery.source_timeout': '1500ms',
   });
@@ -62,9 +63,9 @@ test('a source that hangs is given up when its time is over, by name, and does n
   const { code, out, err } = await muster('find', '--dm', 'liar', '--do', `pid=${pid}`);
   expect({ code, out }).toEqual({ code: 1, out: '' });
   expect(err).toBe(
-    'muster: the discovery method liar did not answer within 3 s; plugin.muster.discovery.source_timeout gives it more\n',
+    'muster: the discovery method liar did not answer within 7 s; plugin.muster.discovery.source_timeout gives it more\n',
   );
-  expect(performance.now() - begun).toBeLessThan(12_000);
+  expect(performance.now() - begun).toBeLessThan(30_000);
   await until('it has ended', () => !isAlive(Number(readFileSync(pid, 'utf8'))));
 });
 
@@ -182,11 +183,11 @@ require('node:fs').writeFileSync(process.env.CHORIA_EXTERNAL_REPLY, JSON.stringi
       const { code, out, err, ms, megabytes } = await measured('find', ...flags(), '--discovery-timeout', '10');
       expect({ code, err }).toEqual({ code: 0, err: '' });
       expect(out.trim().split('\n')).toHaveLength(many);
-      expect(ms).toBeLessThan(15_000);
+      expect(ms).toBeLessThan(60_000);
       expect(megabytes).toBeGreaterThan(20);
       expect(megabytes).toBeLessThan(400);
     },
-    30_000,
+    120_000,
   );
 
   test('are asked, and those that are silent are told of', async () => {
@@ -197,7 +198,7 @@ require('node:fs').writeFileSync(process.env.CHORIA_EXTERNAL_REPLY, JSON.stringi
     expect(out).toContain(`Finished processing 1 / ${many} hosts`);
     expect(out).toContain(`No Responses from: ${many - 1}`);
     expect(out).toContain('… and 99799 more');
-    expect(ms).toBeLessThan(40_000);
+    expect(ms).toBeLessThan(90_000);
     expect(megabytes).toBeLessThan(600);
   });
 });
@@ -257,7 +258,7 @@ describe('what nodes answer', () => {
       },
     });
     await nats.flush();
-    const ping = await muster('ping', '--timeout', '1');
+    const ping = await muster('ping', '--timeout', '3');
     const find = await muster('find');
     subscription.unsubscribe();
     expect(ping.out).toMatch(/^good\.test .*\n\n\n---- ping statistics ----\n1 replies/);

@@ -251,7 +251,7 @@ describe('a message that was provoked is found on the page', () => {
   }
 
   const call = (host: TestHost, method: string, params: object = {}) =>
-    host.host.call('echo', 'echo', method, { ...params }, { deadlineMs: 5_000 });
+    host.host.call('echo', 'echo', method, { ...params }, { deadlineMs: 30_000 });
 
   async function messageOf(attempt: () => unknown): Promise<string> {
     try {

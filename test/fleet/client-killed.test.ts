@@ -126,7 +126,7 @@ describe('a client in the middle of a request', () => {
       child.kill(signal);
       const [code] = await once(child, 'exit');
       expect({ code, err: err() }).toEqual({ code: 130, err: expect.not.stringContaining('muster:') });
-      expect(performance.now() - at).toBeLessThan(5_000);
+      expect(performance.now() - at).toBeLessThan(20_000);
       await endsWell(family);
     },
   );

@@ -54,7 +54,7 @@ afterAll(async () => {
 });
 
 const act = (targets: readonly string[], options: Partial<RpcOptions> = {}) =>
-  client.call({ agent: 'act', action: 'act', data: { n: 1 }, targets, timeoutMs: 400, ...options });
+  client.call({ agent: 'act', action: 'act', data: { n: 1 }, targets, timeoutMs: 2_000, ...options });
 /** Nodes that answer at once; the names of those that were asked, in order. */
 async function nodes(names: readonly string[], script: (heard: Heard) => void = ({ reply }) => reply()): Promise<string[]> {
   const asked: string[] = [];
@@ -188,7 +188,7 @@ describe('replies that are read as they come', () => {
       action: 'act',
       data: {},
       targets: ['flood.test', 'nobody.test'],
-      timeoutMs: 500,
+      timeoutMs: 10_000,
       keepReplies: false,
       ...options,
     });
@@ -276,12 +276,12 @@ describe('discovery', () => {
 
   test('with a window ends soon after the last answer, however many there were before it', async () => {
     const answers = [100, 300, 500, 700, 900].map((ms) => [`n${ms}.test`, ms] as const);
-    await crowd([...answers, ['tardy.test', 4_000]]);
+    await crowd([...answers, ['tardy.test', 6_000]]);
     const begun = performance.now();
     const { nodes } = await find(30_000);
     expect(nodes).toEqual(['n100.test', 'n300.test', 'n500.test', 'n700.test', 'n900.test']);
-    expect(performance.now() - begun).toBeGreaterThan(1_150);
-    expect(performance.now() - begun).toBeLessThan(4_000);
+    expect(performance.now() - begun).toBeGreaterThan(1_850);
+    expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
   test('waits for the first answer as long as it was told to, and not longer', async () => {
@@ -342,7 +342,8 @@ describe('a request', () => {
     const filter = buildFilter({ facts: ['cpus=4'], compound: "with('/web/') and config_item('identity').present" });
     const { statistics } = await client.call({ agent: 'rpcutil', action: 'ping', data: {}, discovery: { filter } });
     expect(statistics).toMatchObject({ discovered: 2, ok: 2, noResponses: [] });
-    expect(heard[0]?.filter).toEqual({ ...filter, agent: ['rpcutil'] });
+    const first = await until('it is heard on another connection', () => heard[0]);
+    expect(first.filter).toEqual({ ...filter, agent: ['rpcutil'] });
   });
 
   test('leaves out what only discovery understands', async () => {

@@ -12,7 +12,7 @@ let config: string;
 
 const muster = (...args: string[]): Promise<Ran> => runMuster([...args, '--config', config]);
 const membersOf = async (collective: string) => {
-  const { answers } = await client.fleet.ping({ collective, timeoutMs: 700 });
+  const { answers } = await client.fleet.ping({ collective });
   return answers.map(({ sender }) => sender).sort();
 };
 
@@ -40,7 +40,7 @@ test('a client without -T reaches its main collective, which is the first one or
 
 test('a directed request in a collective is answered by members and by nobody else', async () => {
   const request = { agent: 'rpcutil', action: 'collective_info', data: {}, targets: ['both.test', 'main.test', 'db.test'] };
-  const { replies, statistics } = await client.call({ ...request, collective: 'databases', timeoutMs: 1_500 });
+  const { replies, statistics } = await client.call({ ...request, collective: 'databases', timeoutMs: 4_000 });
   expect(Object.fromEntries(replies.map(({ sender, data }) => [sender, data]))).toEqual({
     'both.test': { main_collective: 'mcollective', collectives: ['mcollective', 'databases'] },
     'db.test': { main_collective: 'backups', collectives: ['databases', 'backups'] },

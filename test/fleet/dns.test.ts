@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { findBrokers, findFederationBrokers } from '../../plugins/wire/brokers.ts';
 import { lookUpServices, srvDomain } from '../../plugins/wire/srv.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { NameServer } from '../support/dns.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, until } from '../support/folders.ts';
@@ -213,9 +214,13 @@ describe('on a real broker', () => {
         },
       });
       hosts.push(bridge);
+      await until('it is connected on both sides', async () => {
+        const status = (await bridge.host.call('service', 'federation', 'service/status', {})) as { healthy: boolean };
+        return status.healthy;
+      });
       await member.node('inside.test', { config: inDns });
       const client = await fleet.client('operator.mcollective', { ...inDns, 'plugin.choria.federation.collectives': 'oslo' });
-      expect(await client.find({}, 1_000)).toEqual(['inside.test']);
+      expect(await client.find()).toEqual(['inside.test']);
     } finally {
       await member.stop();
     }
@@ -226,7 +231,7 @@ describe('on a real broker', () => {
       writeConfig(fleet.folder, name, {
         ...(await fleet.certificate('operator.mcollective')),
         identity: 'operator.mcollective',
-        discovery_timeout: 1,
+        ...patience,
       });
 
     test('finds brokers by the domain of CHORIA_SRV_DOMAIN', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { buildFilter, emptyFilter } from '../../plugins/wire/filter.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet, type TestClient } from '../support/fleet.ts';
 import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import type { TestHost } from '../support/hosts.ts';
@@ -20,9 +21,9 @@ let web: TestHost;
 let client: TestClient;
 let config: string;
 
-const ddl = (name: string, takesQuery: boolean) =>
+const ddl = (name: string, takesQuery: boolean, timeout = 9) =>
   JSON.stringify({
-    metadata: { name, description: name, author: 'x', license: 'x', version: '1.0.0', url: 'https://example.org', timeout: 2 },
+    metadata: { name, description: name, author: 'x', license: 'x', version: '1.0.0', url: 'https://example.org', timeout },
     query: takesQuery
       ? { prompt: 'Name', description: 'Name', type: 'string', optional: false, validation: '^[a-z]+$', maxlength: 20 }
       : null,
@@ -50,7 +51,7 @@ plugin.run()
 `,
   });
   writeBundle(bundles, 'sleepy', manifest('sleepy', 'runner: oneshot, command: [sleep, "30"]'), {
-    'ddl.json': ddl('sleepy', false),
+    'ddl.json': ddl('sleepy', false, 2),
   });
   writeBundle(
     bundles,
@@ -77,8 +78,7 @@ plugin.run()
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
-    'plugin.choria.discovery.broadcast.windowed_timeout': true,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   };
   const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}\n`);
@@ -89,7 +89,9 @@ afterAll(async () => {
   remove();
 });
 
-const find = (compound: string, timeoutMs = 600) => client.find({ compound }, timeoutMs);
+const find = (compound: string, timeoutMs?: number) => client.find({ compound }, timeoutMs);
+/** Long enough for whoever would be found by mistake. */
+const shortMs = 1_000;
 const questions = (): string[] => (existsSync(asked) ? readFileSync(asked, 'utf8').trim().split('\n') : []);
 const logged = (text: string) => web.log.some(({ message }) => message.includes(text));
 
@@ -104,12 +106,12 @@ describe('an expression chooses nodes', () => {
     ["'postgres' in classes and 'rpcutil' in agents", ['db.test']],
     ["fact('nosuch') > 1", []],
   ])('%s', async (compound, nodes) => {
-    expect(await find(compound)).toEqual(nodes);
+    expect(await find(compound, nodes.length > 0 ? undefined : shortMs)).toEqual(nodes);
   });
 
   test('beside other filters, which are looked at first', async () => {
     expect(await client.find({ identities: ['db.test'], compound: "fact('cores') > 1" })).toEqual(['db.test']);
-    expect(await client.find({ classes: ['apache'], compound: "fact('cores') < 4" })).toEqual([]);
+    expect(await client.find({ classes: ['apache'], compound: "fact('cores') < 4" }, shortMs)).toEqual([]);
   });
 });
 
@@ -117,13 +119,13 @@ describe('data plugins are functions', () => {
   test('those that the node has in itself', async () => {
     expect(await find("'apache' in choria().classes and choria().agents_count > 2")).toEqual(['web.test']);
     expect(await find("config_item('identity').value == 'db.test'")).toEqual(['db.test']);
-    expect(await find("config_item('no.such.key').present")).toEqual([]);
+    expect(await find("config_item('no.such.key').present", shortMs)).toEqual([]);
   });
 
   test('one in Python, asked once for those who ask together; a node without it is not chosen', async () => {
     const found = await Promise.all([
-      find("unit('nginx').state == 'running' and unit('nginx').restarts > 2", 3_000),
-      find("len(unit('nginx').history) == 3 and 'stop' in unit('nginx').history", 3_000),
+      find("unit('nginx').state == 'running' and unit('nginx').restarts > 2"),
+      find("len(unit('nginx').history) == 3 and 'stop' in unit('nginx').history"),
     ]);
     expect(found).toEqual([['web.test'], ['web.test']]);
     expect(questions().filter((name) => name === 'nginx')).toHaveLength(1);
@@ -148,8 +150,8 @@ describe('data plugins are functions', () => {
 
   test('what is decided before is not asked', async () => {
     expect(await find("with('apache') or unit('unasked').state == 'running'")).toEqual(['web.test']);
-    expect(await find("with('nginx') and unit('unasked').state == 'running'")).toEqual([]);
-    expect(await client.find({ classes: ['nosuch'], compound: "unit('unasked').state == 'running'" })).toEqual([]);
+    expect(await find("with('nginx') and unit('unasked').state == 'running'", shortMs)).toEqual([]);
+    expect(await client.find({ classes: ['nosuch'], compound: "unit('unasked').state == 'running'" }, shortMs)).toEqual([]);
     expect(questions()).not.toContain('unasked');
   });
 
@@ -164,7 +166,7 @@ describe('data plugins are functions', () => {
   });
 
   test('one that is slow tells nil after its time, and other requests go on meanwhile', async () => {
-    const slow = find('sleepy() == nil', 6_000).then((nodes) => ({ nodes, at: performance.now() }));
+    const slow = find('sleepy() == nil', 20_000).then((nodes) => ({ nodes, at: performance.now() }));
     const { statuscode } = await client.ask('web.test', 'rpcutil', 'ping');
     const answered = performance.now();
     expect(statuscode).toBe(0);
@@ -200,7 +202,7 @@ describe('data plugins are functions', () => {
     writeBundle(bundles, 'fresh', manifest('fresh', `runner: oneshot, command: [echo, '{"data":{"state":"new"}}']`), {
       'ddl.json': ddl('fresh', false),
     });
-    await until('it is asked', async () => (await find("fresh().state == 'new'", 500)).length === 1);
+    await until('it is asked', async () => (await find("fresh().state == 'new'", 1_000)).length === 1);
   });
 });
 
@@ -213,7 +215,7 @@ describe('an expression that fails chooses nobody', () => {
     ['unit() == nil', 'unit takes one argument, not 0'],
     ["all(1..int(fact('cores')) * 500000, # > 0)", 'the expression makes more than'],
   ])('%s', async (compound, reason) => {
-    expect(await find(compound)).toEqual([]);
+    expect(await find(compound, shortMs)).toEqual([]);
     // On a busy machine, a long evaluation ends after the time for answers.
     await until('a node tells why', () => logged(reason));
   });
@@ -226,14 +228,14 @@ describe('an expression that fails chooses nobody', () => {
       identity: [],
       compound: sources.map((expr) => [{ expr }]),
     });
-    const names = async (...sources: string[]) => {
-      const { answers } = await client.fleet.ping({ filter: filter(...sources), timeoutMs: 500 });
+    const names = async (sources: string[], timeoutMs = 5_000) => {
+      const { answers } = await client.fleet.ping({ filter: filter(...sources), timeoutMs });
       return answers.map(({ sender }) => sender).sort();
     };
-    expect(await names('true', "with('apache')")).toEqual(['web.test']);
-    expect(await names('true', 'true', "with('apache')")).toEqual(['db.test', 'web.test']);
-    expect(await names('true', 'true', 'nosuch()')).toEqual([]);
-    expect(await names(...Array.from({ length: 40 }, () => 'true'))).toEqual([]);
+    expect(await names(['true', "with('apache')"])).toEqual(['web.test']);
+    expect(await names(['true', 'true', "with('apache')"])).toEqual(['db.test', 'web.test']);
+    expect(await names(['true', 'true', 'nosuch()'], shortMs)).toEqual([]);
+    expect(await names(Array(40).fill('true'), shortMs)).toEqual([]);
   });
 });
 
@@ -244,7 +246,7 @@ describe('replies are chosen on the side of the client', () => {
       action: 'get_fact',
       data: { fact: 'cores' },
       targets: ['web.test', 'db.test'],
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
       replyFilter,
     });
 
@@ -292,7 +294,7 @@ describe('the command line', () => {
   });
 
   test('-S with a name still asks, since a name alone does not tell whether it fits', async () => {
-    expect((await muster('find', '-I', 'db.test', '-S', "with('apache')")).out).toBe('');
+    expect((await muster('find', '-I', 'db.test', '-S', "with('apache')", '--discovery-timeout', '1')).out).toBe('');
     expect((await muster('req', 'rpcutil', 'ping', '-S', "with('postgres')", '--senders')).out).toBe('db.test\n');
   });
 

@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, writeBundle } from '../support/folders.ts';
 
@@ -25,7 +26,7 @@ const ddl = {
     license: 'MIT',
     version: '1.0.0',
     url: 'x',
-    timeout: 5,
+    timeout: 20,
   },
   actions: [
     {
@@ -153,7 +154,7 @@ beforeAll(async () => {
   const values = {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   };
   writeFileSync(

@@ -68,7 +68,7 @@ describe('at the client', () => {
       agent: 'rpcutil',
       action: 'ping',
       data: {},
-      timeoutMs: 3_000,
+      timeoutMs: 6_000,
       discovery: { filter: buildFilter({ identities: targets }) },
     });
     expect(statistics).toMatchObject({ discovered: targets.length, ok: 1 });

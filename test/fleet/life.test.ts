@@ -35,7 +35,7 @@ test('a node does not serve an agent that its configuration leaves inactive', as
     statusmsg: expect.stringContaining('Unknown agent uptime'),
   });
   expect(await client.ask('choosy.test', 'host', 'load')).toMatchObject({ statuscode: 0 });
-  expect(await client.find({ agents: ['uptime'] })).not.toContain('choosy.test');
+  expect(await client.find({ agents: ['uptime'] }, 1_000)).not.toContain('choosy.test');
 });
 
 describe('lifecycle events', () => {
@@ -87,7 +87,7 @@ test('two nodes of one identity: each logs the other, and the client reports the
     await until('each noticed the other', () =>
       node.log.some(({ message }) => message.includes('another node with the identity twin.test started')),
     );
-  const { duplicates } = await client.fleet.ping({ timeoutMs: 500 });
+  const { duplicates } = await client.fleet.ping();
   expect(duplicates).toEqual(['twin.test']);
   await Promise.all([first.stop(), second.stop()]);
 });

@@ -33,7 +33,7 @@ afterAll(() => fleet.stop());
 beforeEach(() => node.log.splice(0));
 
 /** What comes back on a reply subject within a time; undefined if nothing does. */
-async function replyTo({ replyTo: to, payload }: Crafted, { on = subject, waitMs = 5_000 } = {}) {
+async function replyTo({ replyTo: to, payload }: Crafted, { on = subject, waitMs = 20_000 } = {}) {
   const subscription = nats.subscribe(to, { max: 1 });
   nats.publish(on, payload);
   const timer = setTimeout(() => subscription.unsubscribe(), waitMs);

@@ -63,7 +63,15 @@ describe('numbers for Prometheus', () => {
     const { data } = await client.ask('n1.test', 'rpcutil', 'ping');
     await client.ask('n1.test', 'uptime', 'show');
     await client.find({ facts: ['site=nowhere'] }, 300);
-    const { values, types, contentType } = await scrape(ports.node);
+    // Answers arrive before they are counted, and the one that is not for this node is waited for by nobody.
+    const { values, types, contentType } = await until('all is counted', async () => {
+      const now = await scrape(ports.node);
+      const more = (name: string) => {
+        const series = `choria_server_${name}{identity="n1.test"}`;
+        return (now.values[series] ?? 0) - (before.values[series] ?? 0);
+      };
+      return more('filtered') >= 1 && more('replies') >= 2 ? now : undefined;
+    });
     const grown = (name: string) => (values[name] ?? 0) - (before.values[name] ?? 0);
     expect(data).toMatchObject({ pong: expect.any(Number) });
     expect(contentType).toContain('version=0.0.4');
@@ -91,8 +99,13 @@ describe('numbers for Prometheus', () => {
     nats.publish(subject, (await Crafter.of(fleet.authority, 'somebody.test')).request().payload);
     await nats.flush();
     await client.ask('attacked.test', 'rpcutil', 'ping');
-    const { values, types } = await scrape(port);
-    const protocol = (name: string) => values[`choria_protocol_${name}{version="1"}`];
+    const counted = (name: string, values: Readonly<Record<string, number>>) => values[`choria_protocol_${name}{version="1"}`];
+    const { values, types } = await until('each is counted', async () => {
+      const now = await scrape(port);
+      const all = ['valid', 'invalid', 'error'].reduce((sum, name) => sum + (counted(name, now.values) ?? 0), 0);
+      return all >= 4 ? now : undefined;
+    });
+    const protocol = (name: string) => counted(name, values);
     expect(['valid', 'invalid', 'error', 'json_parse_failures'].map(protocol)).toEqual([1, 1, 2, 1]);
     const connector = (name: string) => values[`choria_connector_${name}{identity="attacked.test"}`];
     expect(
@@ -137,7 +150,7 @@ describe('numbers for Prometheus', () => {
       },
     });
     const program = new FleetClient(embedded.host);
-    await program.ping({ expect: 1, timeoutMs: 5_000 });
+    await program.ping({ expect: 1, timeoutMs: 20_000 });
     const { values } = await scrape(ports.client);
     expect(values['muster_client_requests_total{identity="operator.mcollective"}']).toBe(1);
     expect(values['muster_client_replies_total{identity="operator.mcollective"}']).toBe(1);
@@ -163,12 +176,16 @@ describe('numbers for Prometheus', () => {
       'plugin.choria.federation.collectives': 'here',
       'plugin.choria.federation_middleware_hosts': hosts,
     });
-    await until('it answers', async () => (await through.find({}, 300)).length > 0);
-    const { values } = await scrape(ports.federation);
+    await until('it answers', async () => (await through.find({}, 1_000)).length > 0);
+    let values: Readonly<Record<string, number>> = {};
     const sum = (name: string, side: string) =>
       Object.entries(values)
         .filter(([series]) => series.startsWith(`${name}{`) && series.includes(`connected_to="${side}"`))
         .reduce((total, [, value]) => total + value, 0);
+    await until('what came was passed on', async () => {
+      ({ values } = await scrape(ports.federation));
+      return sum('choria_federation_time_count', 'federation') === sum('choria_federation_received_msgs', 'federation');
+    });
     expect(sum('choria_federation_received_msgs', 'federation')).toBeGreaterThan(0);
     expect(sum('choria_federation_published_msgs', 'collective')).toBeGreaterThan(0);
     expect(sum('choria_federation_errors', 'federation')).toBe(0);
@@ -182,7 +199,10 @@ describe('numbers for Prometheus', () => {
     const port = await freePort();
     const node = await fleet.node('apart.test', { config: { 'plugin.choria.stats_port': port }, inlineAs: 'persistent' });
     await client.ask('apart.test', 'rpcutil', 'ping');
-    const { values } = await scrape(port);
+    const values = await until('the answer is counted', async () => {
+      const now = (await scrape(port)).values;
+      return now['choria_server_replies{identity="apart.test"}'] ? now : undefined;
+    });
     expect(values['choria_server_replies{identity="apart.test"}']).toBe(1);
     expect(values['muster_plugin_calls_total{plugin="security/x509"}']).toBeGreaterThan(0);
     await node.stop();
@@ -193,13 +213,15 @@ describe('numbers for Prometheus', () => {
     const squatter = createServer((_request, response) => response.end('mine'));
     await new Promise<void>((resolve) => squatter.listen(port, '127.0.0.1', resolve));
     const node = await fleet.node('late.test', { config: { 'plugin.choria.stats_port': port } });
-    expect(node.log.filter(({ message }) => message.includes('choose another plugin.choria.stats_port'))).toHaveLength(1);
+    const refused = () => node.log.filter(({ message }) => message.includes('choose another plugin.choria.stats_port'));
+    await until('it is told', () => refused().length > 0);
     squatter.closeAllConnections();
     await new Promise((resolve) => squatter.close(resolve));
     await until(
       'the numbers are there',
       async () => (await scrape(port).catch(() => undefined))?.values.process_cpu_seconds_total,
     );
+    expect(refused()).toHaveLength(1);
     await node.stop();
     const silent = await fleet.node('silent.test');
     expect(silent.host.list('exporter')).toContainEqual(expect.objectContaining({ name: 'prometheus', state: 'off' }));
@@ -325,7 +347,7 @@ test('the log level of a running node is changed and told', async () => {
   try {
     await until(
       'it answers',
-      () => client.ask('leveled.test', 'rpcutil', 'ping', {}, { timeoutMs: 300 }).catch(() => undefined),
+      () => client.ask('leveled.test', 'rpcutil', 'ping', {}, { timeoutMs: 1_000 }).catch(() => undefined),
       30_000,
     );
     const level = (...args: string[]) => runMuster(['plugin', 'log-level', ...args, '--state', state]);

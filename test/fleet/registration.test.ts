@@ -1,7 +1,7 @@
 // What nodes tell of themselves, as whoever listens on the broker hears it.
 
 import { verify, X509Certificate } from 'node:crypto';
-import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -98,8 +98,10 @@ describe.each(['inline', 'persistent'] as const)('%s', (runner) => {
     expect(first?.subject).toBe('own.files');
     const common = { protocol: 'choria:registration:filecontent:1', file };
     expect(first?.body).toEqual({ ...common, mtime: 1_700_000_000, updated: false, content: 'b25l' });
-    writeFileSync(file, 'two');
-    utimesSync(file, 1_700_000_100, 1_700_000_100);
+    // At once: who looks in between would see the text with another time.
+    writeFileSync(`${file}.new`, 'two');
+    utimesSync(`${file}.new`, 1_700_000_100, 1_700_000_100);
+    renameSync(`${file}.new`, file);
     const changed = await until('the change is told', () => of(identity).find(({ body }) => body.updated));
     expect(changed.body).toEqual({ ...common, mtime: 1_700_000_100, updated: true, content: 'dHdv' });
     const at = of(identity).length;

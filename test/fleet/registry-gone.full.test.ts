@@ -4,6 +4,7 @@ import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NodeRecord } from '../../plugins/registry/record.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -57,7 +58,7 @@ beforeAll(async () => {
   config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
+    ...patience,
     ...connection,
   });
 });
@@ -77,16 +78,16 @@ test('they are left out, and the user is told how many and how to see them', asy
 
 test('their state and age are shown when they are asked for', async () => {
   const { out } = await muster('find', '-v', '--do', 'stale=yes');
-  expect(out).toMatch(/^lost\.test +silent +720h0m\d+s ago/m);
-  expect(out).toMatch(/^ended\.test +stopped +48h0m\d+s ago/m);
-  expect(out).toMatch(/^dying\.test +present +1m\d+s ago/m);
+  expect(out).toMatch(/^lost\.test +silent +720h\dm\d+s ago/m);
+  expect(out).toMatch(/^ended\.test +stopped +48h\dm\d+s ago/m);
+  expect(out).toMatch(/^dying\.test +present +\dm\d+s ago/m);
   expect(out).toMatch(/^here\.test +present +\S+s ago/m);
 });
 
 test('a request is answered by those that are there, and names the others when the usual time is up', async () => {
   const begun = performance.now();
-  const { code, out } = await muster('req', 'rpcutil', 'ping', '--do', 'stale=yes', '--timeout', '2', '--json');
-  expect(performance.now() - begun).toBeLessThan(10_000);
+  const { code, out } = await muster('req', 'rpcutil', 'ping', '--do', 'stale=yes', '--timeout', '4', '--json');
+  expect(performance.now() - begun).toBeLessThan(30_000);
   expect(code).toBe(0);
   const { replies, request_stats: statistics } = JSON.parse(out);
   expect(replies.map(({ sender }: { sender: string }) => sender)).toEqual(['here.test']);
@@ -96,7 +97,7 @@ test('a request is answered by those that are there, and names the others when t
     no_responses: ['dying.test', 'ended.test', 'lost.test'],
     unexpected_responses: [],
   });
-  const shown = await muster('req', 'rpcutil', 'ping', '--timeout', '2');
-  expect(shown.out).toMatch(/Finished processing 1 \/ 2 hosts in [23]\.?\d*s/);
+  const shown = await muster('req', 'rpcutil', 'ping', '--timeout', '4');
+  expect(shown.out).toMatch(/Finished processing 1 \/ 2 hosts in [4-9]\.?\d*s/);
   expect(shown.out).toMatch(/No Responses from: 1\n\n {4}dying\.test\n\nTo learn why, run: muster why \w+ -I NODE/);
 });

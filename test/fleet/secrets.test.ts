@@ -31,10 +31,11 @@ test('no log line, reply, listing, command line or readable file holds a secret'
   outputs.push(JSON.stringify(await client.ask('quiet.test', 'host', 'processes', { limit: 500 })));
   const broker = fleet.broker as TestHost;
   execFileSync('pkill', ['-9', '-f', `${broker.folder}/plugins/service.broker/state/nats-server.conf`]);
-  await until(
-    'the broker was started again',
-    () => broker.log.filter(({ message }) => message.startsWith('broker is ready')).length > 0,
-  );
+  await until('its end is told', () => broker.log.some(({ message }) => message.startsWith('nats-server ended')));
+  await until('the broker was started again', async () => {
+    const status = (await broker.host.call('service', 'broker', 'service/status', {})) as { healthy: boolean };
+    return status.healthy;
+  });
   outputs.push(JSON.stringify([...broker.log, ...node.log]));
   outputs.push(JSON.stringify([broker.host.list(), node.host.list(), broker.host.problems]));
   outputs.push(execFileSync('ps', ['axo', 'args'], { encoding: 'utf8' }));

@@ -72,9 +72,12 @@ test('a connection that is opened to other servers takes along what was subscrib
   await until('it was sent', async () => (await heard()).heard.includes('early'));
   await call('open', { ports: [portOf(1)] });
   await connectedTo(portOf(1));
+  // What comes over the same connection says that the server knows of the subscription.
+  await call('say', { text: 'moved' });
+  await until('it is heard there', async () => (await heard()).heard.includes('moved'));
   wires[1]?.publish('words', 'later');
-  await until('it is heard there', async () => (await heard()).heard.includes('later'));
-  expect((await heard()).heard).toEqual(['early', 'later']);
+  await until('others are heard there', async () => (await heard()).heard.includes('later'));
+  expect((await heard()).heard).toEqual(['early', 'moved', 'later']);
 });
 
 test('a subscription that was taken along ends when the plugin ends it', async () => {

@@ -25,7 +25,7 @@ async function hostWith(bundles: (folder: string) => void): Promise<TestHost> {
   return host;
 }
 
-const echo = (host: TestHost) => host.host.call('echo', 'echo', 'echo/echo', { text: 'x' }, { deadlineMs: 5_000 });
+const echo = (host: TestHost) => host.host.call('echo', 'echo', 'echo/echo', { text: 'x' }, { deadlineMs: 30_000 });
 
 describe('a manifest', () => {
   const problemOf = (text: string): string => {
@@ -148,7 +148,7 @@ describe('a plugin that breaks the protocol', () => {
     const never = host.host.call('echo', 'echo', 'echo/never', {}, { deadlineMs: 200 });
     expect(await echo(host)).toMatchObject({ text: 'x' });
     await expect(never).rejects.toMatchObject({ code: 'DEADLINE' });
-    expect(Date.now() - started).toBeLessThan(10_000);
+    expect(Date.now() - started).toBeLessThan(30_000);
   });
 
   test('by answering twice is logged, and the first answer counts', async () => {
@@ -167,7 +167,7 @@ describe('a plugin that breaks the protocol', () => {
       }),
     );
     const before = process.memoryUsage().rss;
-    await host.host.call('echo', 'echo', 'echo/flood', {}, { deadlineMs: 15_000 });
+    await host.host.call('echo', 'echo', 'echo/flood', {}, { deadlineMs: 50_000 });
     expect(host.log.some(({ message }) => message.includes('this line is longer than was agreed'))).toBe(true);
     expect(process.memoryUsage().rss - before).toBeLessThan(48 * 1024 * 1024);
     expect(await echo(host)).toMatchObject({ text: 'x' });

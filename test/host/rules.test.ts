@@ -94,7 +94,7 @@ plugins:
   };
   await expectSwitches('1.0.0');
   writeBundle(folder, 'lamp', manifest('1.0.1'));
-  const isNew = ({ host }: TestHost) => host.list('lamp').some(({ name, version }) => name === 'window' && version === '1.0.1');
+  const isNew = ({ host }: TestHost) => host.list('lamp').every(({ version }) => version === '1.0.1');
   await until('both have the new version', () => isNew(dark) && isNew(lit));
   await expectSwitches('1.0.1');
 });
@@ -181,7 +181,7 @@ describe('the bus', () => {
     const nats: NatsConnection = await fleet.connection();
     for (let number = 0; number < 500; number += 1) nats.publish('stream', String(number));
     await nats.flush();
-    await until('the drops are reported', async () => (await seen()).dropped > 0);
+    await until('the drops are reported', async () => (await seen()).dropped >= 500 - 64 - 100);
     expect(await seen()).toMatchObject({ held: 64, dropped: 500 - 64 - 100 });
     await running.host.call('echo', 'echo', 'echo/release', {});
     await until('the rest is handed over', async () => (await seen()).seen.length === 164);

@@ -45,7 +45,7 @@ describe('a persistent plugin', () => {
     const { host } = await hostWith((folder) => echoPlugin(folder, { limits: '{ idleMs: 200 }' }));
     const { pid } = (await host.call('echo', 'echo', 'echo/echo', { text: '' })) as { pid: number };
     await until('the idle plugin has ended', () => !isAlive(pid));
-    expect(host.list('echo')[0]?.state).toBe('idle');
+    await until('its end is known', () => host.list('echo')[0]?.state === 'idle');
     expect(await host.call('echo', 'echo', 'echo/echo', { text: 'again' })).toMatchObject({ text: 'again' });
   });
 
@@ -129,7 +129,7 @@ describe('a oneshot plugin', () => {
         'once.sh': 'sleep 60 & echo $! > "$HOME/child"; wait\n',
       }),
     );
-    await expect(host.call('once', 'once', 'once/do', {}, { deadlineMs: 300 })).rejects.toMatchObject({ code: 'DEADLINE' });
+    await expect(host.call('once', 'once', 'once/do', {}, { deadlineMs: 5_000 })).rejects.toMatchObject({ code: 'DEADLINE' });
     const child = Number(readFileSync(join(folder, 'plugins/once.once/work/child'), 'utf8'));
     await until('the grandchild has ended', () => !isAlive(child));
   });

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { distributionRoot } from '../../core/host/distribution.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { until } from '../support/folders.ts';
 
@@ -23,6 +24,8 @@ beforeAll(async () => {
     ...certificate,
     identity: 'operator.mcollective',
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
+    ...patience,
+    discovery_timeout: 20,
   });
   writeFileSync(config, lines.map(([key, value]) => `${key} = ${value}\n`).join(''));
   emulator = spawn(process.execPath, [main, 'emulate', '--nodes', String(count), '--config', config], {
@@ -77,7 +80,7 @@ test('over several processes, with latency, errors and silence', async () => {
   });
   await until('all are connected', () => text.includes('60 nodes run in 2 processes and are connected'), 60_000);
   const { request_stats: statistics, replies } = JSON.parse(
-    muster('req', 'rpcutil', 'ping', '-I', '/^clumsy/', '--json', '--timeout', '3'),
+    muster('req', 'rpcutil', 'ping', '-I', '/^clumsy/', '--json', '--timeout', '8'),
   ) as { request_stats: { ok: number; failed: number; no_responses: string[] }; replies: { statusmsg: string }[] };
   const { ok, failed, no_responses: silent } = statistics;
   expect(ok + failed + silent.length).toBe(60);

@@ -63,10 +63,10 @@ const sees = async (who: string, client: TestClient, names: readonly string[]) =
   await until(
     `${who} sees ${names.join(', ')}`,
     async () => {
-      seen = await client.find({}, 400);
+      seen = await client.find({}, 1_500);
       return seen.join() === names.join();
     },
-    30_000,
+    60_000,
   ).catch((error: Error) => {
     throw new Error(`${error.message}; it sees ${seen.join(', ') || 'nobody'}`);
   });

@@ -25,6 +25,8 @@ test('overlay up stays up, and what it prints works as printed; Ctrl-C ends ever
   expect(again.text()).toContain('an overlay is already up with the state folder');
   second.child.kill('SIGINT');
   expect(await ended(second)).toBe(0);
-  const left = await shell(`pgrep -fa '${overlay.folder}' | grep -v pgrep || true`);
-  expect(left.out.trim()).toBe('');
+  await until('nothing of it is left', async () => {
+    const left = await shell(`pgrep -fa '${overlay.folder}' | grep -v pgrep || true`);
+    return left.out.trim() === '';
+  });
 });

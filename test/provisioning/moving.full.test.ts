@@ -11,6 +11,7 @@ import { distributionRoot } from '../../core/host/distribution.ts';
 import { publicHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { makeProvisioningToken } from '../../plugins/wire/tokens/provisioning.ts';
 import { type Ran, runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
@@ -105,7 +106,7 @@ beforeAll(async () => {
     'plugin.choria.middleware_hosts': `127.0.0.1:${a.port}`,
     'plugin.muster.placement.brokers': `127.0.0.1:${port}`,
     'plugin.muster.placement.password': password,
-    discovery_timeout: 5,
+    ...patience,
   });
   for (const name of names) {
     const folder = join(work, name);

@@ -1,7 +1,7 @@
 // The Python SDK: handlers that block do not stop anything else.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { temporaryFolder, writeBundle } from '../support/folders.ts';
+import { temporaryFolder, until, writeBundle } from '../support/folders.ts';
 import { startHost, type TestHost } from '../support/hosts.ts';
 import { shapeBundle } from '../support/languages.ts';
 import { describeShape } from '../support/sdk-shape.ts';
@@ -78,7 +78,7 @@ const call = (method: string, params: object = {}, options: Parameters<TestHost[
 
 test('a ping is answered while handlers block, and other calls go on', async () => {
   let isOver = false;
-  const blocked = Promise.all(Array.from({ length: 8 }, () => call('block', { seconds: 2 }))).finally(() => {
+  const blocked = Promise.all(Array.from({ length: 8 }, () => call('block', { seconds: 4 }))).finally(() => {
     isOver = true;
   });
   await call('quick', { text: 'now' });
@@ -103,13 +103,14 @@ test('a call that waits is cancelled at once', async () => {
 
 test('what is printed before it runs goes to the log as well', async () => {
   await call('quick', { text: 'x' });
-  expect(running.log.find(({ message }) => message === 'said while it loads')).toMatchObject({ level: 'info' });
+  const line = await until('it is logged', () => running.log.find(({ message }) => message === 'said while it loads'));
+  expect(line).toMatchObject({ level: 'info' });
 });
 
 test('text of any script comes back as it went', async () => {
   const text = 'ßäöü 東京 🐍 "quoted"\n\u0000 line';
-  expect(await call('quick', { text }, { trace: 't1', deadlineMs: 5_000 })).toEqual({ text, trace: 't1', left: true });
-  expect(running.log.some(({ message }) => message === 'a print does no harm')).toBe(true);
+  expect(await call('quick', { text }, { trace: 't1', deadlineMs: 20_000 })).toEqual({ text, trace: 't1', left: true });
+  await until('the print is logged', () => running.log.some(({ message }) => message === 'a print does no harm'));
 });
 
 test('errors keep their code; an exception is an internal error with its words', async () => {

@@ -1,6 +1,7 @@
 // Three nodes in several collectives, and who asks them.
 
 import { writeConfig } from './command.ts';
+import { patience } from './discovery.ts';
 import { Fleet, type TestClient } from './fleet.ts';
 
 export interface InCollectives {
@@ -22,7 +23,7 @@ export async function startInCollectives(): Promise<InCollectives> {
   const config = writeConfig(fleet.folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
     identity: 'operator.mcollective',
-    discovery_timeout: 1,
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     ...collectives,
   });

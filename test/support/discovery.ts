@@ -3,6 +3,17 @@
 import { buildFilter, type FilterFlags, withAgent } from '../../plugins/wire/filter.ts';
 import type { TestHost } from './hosts.ts';
 
+/**
+ * For clients on a busy machine. The first answer of a broadcast may take its time, and each further one a second; `muster ping`
+ * has no window, so that it takes all of the time.
+ */
+export const patience = {
+  'plugin.choria.network.connect_timeout': '10s',
+  discovery_timeout: 5,
+  'plugin.choria.discovery.broadcast.windowed_timeout': true,
+  'plugin.muster.discovery.window': '1s',
+};
+
 export interface Asked extends FilterFlags {
   readonly options?: Readonly<Record<string, string>>;
   readonly agent?: string;
@@ -19,7 +30,7 @@ export interface Answer {
 }
 
 export async function askSource({ host }: TestHost, source: string, asked: Asked = {}): Promise<Answer> {
-  const { options = {}, agent, collective = 'mcollective', timeoutMs = 2_000, folder, input, federations, ...flags } = asked;
+  const { options = {}, agent, collective = 'mcollective', timeoutMs = 20_000, folder, input, federations, ...flags } = asked;
   const filter = buildFilter(flags);
   return (await host.call('discovery', source, 'discovery/discover', {
     filter: agent === undefined ? filter : withAgent(filter, agent),

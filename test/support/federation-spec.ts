@@ -7,6 +7,7 @@ import { embed } from '../../core/host/embed.ts';
 import { AgentClient } from '../../plugins/fleet-client/agent-client.ts';
 import { clientNeeds, FleetClient } from '../../plugins/fleet-client/client.ts';
 import { type Ran, runMuster, writeConfig } from './command.ts';
+import { patience } from './discovery.ts';
 import { Fleet, type TestClient } from './fleet.ts';
 import { until } from './folders.ts';
 import { startHost, type TestHost } from './hosts.ts';
@@ -88,8 +89,8 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
     });
 
     test('a client in front finds the nodes of all members', async () => {
-      expect(await client.find({}, 1_000)).toEqual(['l1.test', 'l2.test', 'o1.test']);
-      expect(await client.find({ classes: ['web'] }, 1_000)).toEqual(['l1.test', 'o1.test']);
+      expect(await client.find()).toEqual(['l1.test', 'l2.test', 'o1.test']);
+      expect(await client.find({ classes: ['web'] })).toEqual(['l1.test', 'o1.test']);
     });
 
     test('a client of one member network finds those alone', async () => {
@@ -97,13 +98,13 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
         ...settings,
         'plugin.choria.federation.collectives': 'oslo',
       });
-      expect(await one.find({}, 1_000)).toEqual(['o1.test']);
+      expect(await one.find()).toEqual(['o1.test']);
     });
 
     test('a program names member networks for its client, and generated clients go through them', async () => {
       class RpcutilClient extends AgentClient {
         ping() {
-          return this.call<{ pong: number }>('ping', {}, { discoveryTimeoutMs: 1_000 });
+          return this.call<{ pong: number }>('ping', {}, { discoveryTimeoutMs: 3_000 });
         }
       }
       await using embedded = await embed({
@@ -123,7 +124,7 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
         action: 'ping',
         data: {},
         targets,
-        timeoutMs: 5_000,
+        timeoutMs: 20_000,
       });
       expect(replies.map(({ sender }) => sender).sort()).toEqual(targets);
       expect(statistics).toMatchObject({ ok: 3, noResponses: [], unexpectedResponses: [] });
@@ -134,9 +135,11 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
       const federationOf = (id: string) => ({ req: id, 'reply-to': '', target: ['mcollective.node.l1.test'] });
       const { id, replyTo, payload } = crafter.request({ federation: federationOf('f'.repeat(32)) });
       const subscription = wire.subscribe(replyTo, { max: 1 });
-      const inside = (await london.connection()).subscribe('choria.federation.london.collective', { max: 1 });
+      const within = await london.connection();
+      const inside = within.subscribe('choria.federation.london.collective', { max: 1 });
+      await within.flush();
       wire.publish('choria.federation.london.federation', payload);
-      const [reply, within] = await Promise.all([first(subscription), first(inside)]);
+      const [reply, passedOn] = await Promise.all([first(subscription), first(inside)]);
       expect(read(reply)?.headers.federation).toBeUndefined();
       expect(read(reply)?.headers['seen-by'].map(([, who]) => who)).toEqual([
         'crafter.test',
@@ -146,8 +149,8 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
       ]);
       const hop = read(reply)?.headers['seen-by'][1];
       expect([hop?.[0], hop?.[2]]).toEqual([`nats://127.0.0.1:${federation.port}`, `nats://127.0.0.1:${london.port}`]);
-      expect(read(within)?.headers.federation).toEqual({ req: 'f'.repeat(32), 'reply-to': replyTo, target: [] });
-      expect(read(reply)?.data).toBe(read(within)?.data);
+      expect(read(passedOn)?.headers.federation).toEqual({ req: 'f'.repeat(32), 'reply-to': replyTo, target: [] });
+      expect(read(reply)?.data).toBe(read(passedOn)?.data);
       expect(id).toHaveLength(32);
     });
 
@@ -197,7 +200,7 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
       const second = await join(london, 'london');
       const before = client.fleet;
       for (let round = 0; round < 5; round += 1) {
-        const { answers, duplicates } = await before.ping({ timeoutMs: 400 });
+        const { answers, duplicates } = await before.ping();
         expect([answers.length, duplicates]).toEqual([3, []]);
       }
       await second.stop();
@@ -212,7 +215,7 @@ export function describeFederation(runs: 'inline' | 'persistent'): void {
         config = writeConfig(federation.folder, 'client.conf', {
           ...(await federation.certificate('operator.mcollective')),
           identity: 'operator.mcollective',
-          discovery_timeout: 1,
+          ...patience,
           'plugin.choria.middleware_hosts': `127.0.0.1:${federation.port}`,
           'plugin.choria.federation_middleware_hosts': `127.0.0.1:${federation.port}`,
         });

@@ -12,6 +12,7 @@ import type { RpcOptions, RpcResult } from '../../plugins/fleet-client/options.t
 import { callRpc } from '../../plugins/fleet-client/request.ts';
 import { type Authority, issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { buildFilter, type FilterFlags } from '../../plugins/wire/filter.ts';
+import { patience } from './discovery.ts';
 import { freePort, temporaryFolder, until } from './folders.ts';
 import { type LogLine, recordingLog, startHost, type TestHost } from './hosts.ts';
 
@@ -80,6 +81,7 @@ export class Fleet {
         identity: 'broker.test',
         'plugin.choria.network.listen_address': '127.0.0.1',
         'plugin.choria.network.client_port': this.port,
+        'plugin.choria.network.tls_timeout': '10s',
         ...this.#brokerConfig,
       },
     });
@@ -145,7 +147,7 @@ export class Fleet {
       ...(await this.certificate(name)),
       identity: name,
       'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
-      discovery_timeout: 1,
+      ...patience,
       ...config,
     };
     const log: LogLine[] = [];
@@ -212,8 +214,8 @@ export class TestClient {
     return callRpc(this.fleet, options);
   }
 
-  /** Names that answer a broadcast with this filter, sorted. */
-  async find(flags: FilterFlags = {}, timeoutMs = 500): Promise<string[]> {
+  /** Names that answer a broadcast with this filter, sorted. Where nobody should, it takes all of the time. */
+  async find(flags: FilterFlags = {}, timeoutMs = 5_000): Promise<string[]> {
     const { answers } = await this.fleet.ping({ filter: buildFilter(flags), timeoutMs });
     return answers.map(({ sender }) => sender).sort();
   }

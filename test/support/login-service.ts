@@ -22,7 +22,7 @@ plugins:
     name: login-test
     runner: inline
     module: ./index.mjs
-    needs: { plugins: [authenticator, policy-compiler], metrics: true, state: true, kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES], bus: { connections: [login], open: true } }
+    needs: { plugins: [authenticator, policy-compiler], timers: true, metrics: true, state: true, kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES], bus: { connections: [login], open: true } }
 `;
 
 const server = (root: string) => `

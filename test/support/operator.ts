@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { distributionRoot } from '../../core/host/distribution.ts';
 import { type Ran, writeConfig } from './command.ts';
+import { patience } from './discovery.ts';
 import { Fleet } from './fleet.ts';
 
 const main = join(distributionRoot(), 'core/cli/main.js');
@@ -29,7 +30,7 @@ export class Operator {
     const config = writeConfig(fleet.folder, 'client.conf', {
       ...(await fleet.certificate('operator.mcollective')),
       identity: 'operator.mcollective',
-      discovery_timeout: 1,
+      ...patience,
       'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     });
     return new Operator(fleet, config);

@@ -10,6 +10,8 @@ const main = join(distributionRoot(), 'core/cli/main.js');
 
 export interface Up {
   readonly child: ChildProcess;
+  /** When it has ended and all that it said was read. */
+  readonly closed: Promise<unknown>;
   text(): string;
 }
 
@@ -17,7 +19,7 @@ export interface Up {
 export class Overlay {
   readonly folder: string;
   readonly #remove: () => void;
-  readonly #running: ChildProcess[] = [];
+  readonly #running: Up[] = [];
 
   constructor() {
     const { path, remove } = temporaryFolder();
@@ -30,27 +32,28 @@ export class Overlay {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, MUSTER_TEST_CANARY: 'canary' },
     });
-    this.#running.push(child);
     let text = '';
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => {
         text += chunk.toString();
       });
-    return { child, text: () => text };
+    const up = { child, closed: once(child, 'close'), text: () => text };
+    this.#running.push(up);
+    return up;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#running) {
-      child.kill('SIGINT');
-      await ended({ child });
+    for (const up of this.#running) {
+      up.child.kill('SIGINT');
+      await ended(up);
     }
     this.#remove();
   }
 }
 
 /** Its exit code. */
-export async function ended({ child }: Pick<Up, 'child'>): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+export async function ended({ child, closed }: Pick<Up, 'child' | 'closed'>): Promise<number | null> {
+  await closed;
   return child.exitCode;
 }
 

@@ -88,11 +88,11 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
         ['words that are facts and classes', { combined: ['role::web cpus>=8'] }, ['web2.test']],
         ['something that nobody has', { classes: ['role::cache'] }, []],
       ] as const)('by %s', async (_what, flags, expected) => {
-        expect(await client.find(flags)).toEqual(expected);
+        expect(await client.find(flags, expected.length > 0 ? undefined : 1_000)).toEqual(expected);
       });
 
       test('in a collective reaches its members only', async () => {
-        const { answers } = await client.fleet.ping({ collective: 'databases', timeoutMs: 500 });
+        const { answers } = await client.fleet.ping({ collective: 'databases' });
         expect(answers.map(({ sender }) => sender)).toEqual(['db1.test']);
       });
     });
@@ -119,7 +119,7 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
           noResponses: [],
           unexpectedResponses: [],
         });
-        expect(Date.now() - started).toBeLessThan(6_000);
+        expect(Date.now() - started).toBeLessThan(14_000);
       });
 
       test('to an agent in Python measures the machine', async () => {
@@ -142,7 +142,7 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
           action: 'ping',
           data: {},
           targets: ['web1.test', 'nobody.test'],
-          timeoutMs: 500,
+          timeoutMs: 2_000,
         });
         expect(replies.map(({ sender }) => sender)).toEqual(['web1.test']);
         expect(statistics).toMatchObject({ noResponses: ['nobody.test'], discovered: 2, responses: 1 });
@@ -246,8 +246,10 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
 
       test('an action past its deadline with 1', async () => {
         writeBundle(dropped, 'slow', slowManifest, { 'slow.sh': 'sleep 30\n', 'ddl.json': JSON.stringify(slowDdl) });
-        await until('web1 has the agent slow', async () => (await client.find({ agents: ['slow'] }, 200)).includes('web1.test'));
-        const reply = await client.ask('web1.test', 'slow', 'wait', {}, { timeoutMs: 8_000 });
+        await until('web1 has the agent slow', async () =>
+          (await client.find({ agents: ['slow'] }, 1_000)).includes('web1.test'),
+        );
+        const reply = await client.ask('web1.test', 'slow', 'wait', {}, { timeoutMs: 30_000 });
         expect(reply).toMatchObject({ statuscode: 1, statusmsg: 'slow#wait did not answer within 2 s' });
       });
     });
@@ -265,7 +267,7 @@ export function describeRequests(runs: 'inline' | 'persistent'): void {
         return answer?.statuscode === 0 ? answer : undefined;
       });
       expect(reply.statusmsg).toBe('OK');
-      expect(Date.now() - started).toBeLessThan(20_000);
+      expect(Date.now() - started).toBeLessThan(30_000);
       const { rmSync } = await import('node:fs');
       rmSync(join(dropped, 'quick'), { recursive: true });
       await until('it is gone', async () => (await client.ask('web1.test', 'quick', 'wait')).statuscode === 2);

@@ -112,8 +112,19 @@ async function grantedBy(
   if (method && method.credential !== 'password')
     throw new LoginError('LOGIN_CONFIG', `the method ${printable(method.name)} can not be used by this client`);
   const { username, password, code } = await askedPassword(host, options.user, offered?.secondFactor ?? false);
-  if (method) return logInBy(service, { method: method.name, username, credential: password, code, key: newKey() });
-  return logInWithPassword(service, username, password + behind(code));
+  try {
+    if (!method) return await logInWithPassword(service, username, password + behind(code));
+    return await logInBy(service, { method: method.name, username, credential: password, code, key: newKey() });
+  } catch (error) {
+    const isCodeMissing = code === undefined && offered?.secondFactor === true;
+    throw error instanceof LoginError && error.code === 'LOGIN_REFUSED' && isCodeMissing ? withHint(error) : error;
+  }
+}
+
+/** Said of all users of the service, so that it tells nothing of this one. */
+function withHint(cause: LoginError): LoginError {
+  const hint = 'no code was given; where a second factor is in use it is asked for, and stands in a second line of a pipe';
+  return new LoginError(cause.code, `${cause.message} (${hint})`, { cause });
 }
 
 async function shownCertificate(

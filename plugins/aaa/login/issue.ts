@@ -22,11 +22,14 @@ export class Issuers {
   readonly #settings: Settings;
   readonly #policies: Policies;
   readonly #keys: ReadonlyMap<string, SigningKeys>;
+  /** Of all authenticators: what instances of the service tell each other is signed with the first of them. */
+  readonly shared: SigningKeys;
 
   constructor(settings: Settings, policies: Policies) {
     this.#settings = settings;
     this.#policies = policies;
     this.#keys = new Map([...settings.issuing].map(([name, { keys, token }]) => [name, new SigningKeys(keys, token)]));
+    this.shared = new SigningKeys([...new Set([...settings.issuing.values()].flatMap(({ keys }) => keys))], undefined);
   }
 
   /** What keeps tokens from being made. */

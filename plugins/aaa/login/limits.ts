@@ -64,17 +64,28 @@ export interface LimitSettings {
   readonly loginsByAddress: number;
 }
 
+export interface Count {
+  readonly key: string;
+  readonly count: number;
+  readonly ends: number;
+}
+
 /** What other instances counted, where there are some. */
 export interface Elsewhere {
   count(key: string, now: number): number;
-  tell(key: string, counted: { readonly count: number; readonly ends: number }): void;
-  clear(key: string): void;
+  tell(counts: readonly Count[]): void;
+  clear(keys: readonly string[]): void;
 }
 
-/** Wrong logins by user and by address, and all by address; those of other instances are added. */
+/**
+ * Wrong logins by user and by address, and wrong codes of the second factor by caller, to which those of other instances are
+ * added; and all logins by address, which each instance counts alone.
+ */
 export class LoginLimits {
   readonly #users: Limit;
   readonly #addresses: Limit;
+  /** Apart from wrong logins, since a password or ID token may be right. */
+  readonly #codes: Limit;
   readonly #rate: Limit;
   readonly #elsewhere: Elsewhere | undefined;
 
@@ -82,6 +93,7 @@ export class LoginLimits {
     this.#elsewhere = elsewhere;
     this.#users = new Limit(failuresByUser, windowMs);
     this.#addresses = new Limit(failuresByAddress, windowMs);
+    this.#codes = new Limit(failuresByUser, windowMs);
     this.#rate = new Limit(loginsByAddress, 60_000);
   }
 
@@ -98,26 +110,42 @@ export class LoginLimits {
     return byUser ? undefined : 'too many wrong logins of this user';
   }
 
-  succeeded(user: string, address: string): void {
-    this.#users.clear(user);
-    this.#addresses.giveBack(address);
-    this.#elsewhere?.clear(userKey(user));
+  /** Before a code is checked; it counts as wrong until `codeWasRight`. */
+  beginCode(caller: string, now: number): string | undefined {
+    const isAllowed = this.#codes.take(caller, now, this.#elsewhere?.count(codeKey(caller), now));
+    return isAllowed ? undefined : 'too many wrong codes of the second factor';
   }
 
-  /** It was looked at, and wrong. */
-  failed(user: string, address: string): void {
-    const [ofUser, ofAddress] = [this.#users.of(user), this.#addresses.of(address)];
-    if (ofUser) this.#elsewhere?.tell(userKey(user), ofUser);
-    if (ofAddress) this.#elsewhere?.tell(addressKey(address), ofAddress);
+  codeWasRight(caller: string): void {
+    this.#codes.giveBack(caller);
+  }
+
+  succeeded(user: string, address: string, caller: string): void {
+    this.#users.clear(user);
+    this.#codes.clear(caller);
+    this.#addresses.giveBack(address);
+    this.#elsewhere?.clear([userKey(user), codeKey(caller)]);
+  }
+
+  /** It was looked at, and wrong. @param caller whose code was wrong, if that was it */
+  failed(user: string, address: string, caller?: string): void {
+    const counts = [
+      countOf(userKey(user), this.#users.of(user)),
+      countOf(addressKey(address), this.#addresses.of(address)),
+      caller === undefined ? [] : countOf(codeKey(caller), this.#codes.of(caller)),
+    ].flat();
+    if (counts.length > 0) this.#elsewhere?.tell(counts);
   }
 
   /** Another instance had a good login. @param key as it was told */
   clearedElsewhere(key: string): void {
     if (key.startsWith(userPrefix)) this.#users.clear(key.slice(userPrefix.length));
+    if (key.startsWith(codePrefix)) this.#codes.clear(key.slice(codePrefix.length));
   }
 }
 
 const userPrefix = 'user ';
+const codePrefix = 'code ';
 
 function userKey(user: string): string {
   return userPrefix + user;
@@ -125,4 +153,12 @@ function userKey(user: string): string {
 
 function addressKey(address: string): string {
   return `address ${address}`;
+}
+
+function codeKey(caller: string): string {
+  return codePrefix + caller;
+}
+
+function countOf(key: string, counted: Omit<Count, 'key'> | undefined): readonly Count[] {
+  return counted && counted.count > 0 ? [{ key, count: counted.count, ends: counted.ends }] : [];
 }

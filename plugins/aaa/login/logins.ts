@@ -50,13 +50,12 @@ export interface LoginTools {
 
 type Verdict =
   | { readonly authenticator: string; readonly user: User }
-  | { readonly authenticator: string; readonly reason: string };
+  /** With whose code of the second factor was wrong, if that was it. */
+  | { readonly authenticator: string; readonly reason: string; readonly wrongCodeOf?: string };
 
 export class Logins {
   readonly #tools: LoginTools;
   readonly #limits: LoginLimits;
-  /** Codes of the second factor by caller, since a password or ID token may be right. */
-  readonly #codes: Limit;
   /** Lines in the log about those who try too often. */
   readonly #told = new Limit(1, 60_000);
 
@@ -65,9 +64,13 @@ export class Logins {
     const { limits } = tools.settings;
     const { host, connection, replicas, now } = tools;
     const { windowMs } = limits;
+    const keys = tools.issuers.shared;
     const onCleared = (key: string) => this.#limits.clearedElsewhere(key);
-    this.#limits = new LoginLimits(limits, new SharedFailures({ host, connection, replicas, windowMs, now, onCleared }));
-    this.#codes = new Limit(limits.failuresByUser, limits.windowMs);
+    const failures = new SharedFailures({ host, connection, replicas, windowMs, keys, now, onCleared });
+    this.#limits = new LoginLimits(limits, failures);
+    failures
+      .follow()
+      .catch((error: Error) => host.log.warn(`wrong logins of other instances are not heard of: ${error.message}`));
   }
 
   async logIn(attempt: Attempt): Promise<Answer> {
@@ -82,12 +85,12 @@ export class Logins {
     const limited = this.#limits.begin(userKey(attempt), address, now());
     const verdict = limited === undefined ? await this.#ask(attempt) : { authenticator: first, reason: limited };
     if ('reason' in verdict) {
-      if (limited === undefined) this.#limits.failed(userKey(attempt), address);
+      if (limited === undefined) this.#limits.failed(userKey(attempt), address, verdict.wrongCodeOf);
       await untilNextStep(started, signal);
       return this.#refuse(verdict.authenticator, attempt, verdict.reason, started);
     }
-    this.#limits.succeeded(userKey(attempt), address);
     const { authenticator, user } = verdict;
+    this.#limits.succeeded(userKey(attempt), address, user.callerid);
     try {
       const nowMs = now();
       const authTime = Math.floor(nowMs / 1_000);
@@ -126,7 +129,7 @@ export class Logins {
 
   async #ask(attempt: Attempt): Promise<Verdict> {
     const { methods, username, proof, address, signal } = attempt;
-    const { authenticators, callers, secondFactor } = this.#tools;
+    const { authenticators, secondFactor } = this.#tools;
     let reasons = '';
     let { credential, code } = attempt;
     try {
@@ -146,18 +149,24 @@ export class Logins {
           reasons += `${reasons === '' ? '' : '; '}${methods.length > 1 ? `${authenticator}: ` : ''}${outcome.reason}`;
           continue;
         }
-        const { callerid } = outcome.user;
-        const reason =
-          (await this.#problemOfUse(authenticator, credential)) ??
-          (await this.#checkCode(outcome.user, code)) ??
-          (await callers.problem(callerid));
-        if (reason === undefined) return { authenticator, user: outcome.user };
-        return { authenticator, reason: `${shown(callerid)}: ${reason}` };
+        return await this.#afterCredential(authenticator, outcome.user, credential, code);
       }
     } catch (error) {
       reasons = (error as Error).message;
     }
     return { authenticator: methods[0] ?? 'none', reason: reasons === '' ? 'no authenticator takes this' : reasons };
+  }
+
+  /** What else is asked of a user whose credential is right. */
+  async #afterCredential(authenticator: string, user: User, credential: string, code: string | undefined): Promise<Verdict> {
+    const { callerid } = user;
+    const refused = (reason: string) => ({ authenticator, reason: `${shown(callerid)}: ${reason}` });
+    const unusable = await this.#problemOfUse(authenticator, credential);
+    if (unusable !== undefined) return refused(unusable);
+    const wrongCode = await this.#checkCode(user, code);
+    if (wrongCode !== undefined) return { ...refused(wrongCode), wrongCodeOf: callerid };
+    const problem = await this.#tools.callers.problem(callerid);
+    return problem === undefined ? { authenticator, user } : refused(problem);
   }
 
   /** Tokens of a provider are good once; authenticators know that of their own instance. */
@@ -169,9 +178,10 @@ export class Logins {
 
   async #checkCode({ callerid, secondFactor: must = false }: User, code: string | undefined): Promise<string | undefined> {
     const { secondFactor, now } = this.#tools;
-    if (!this.#codes.take(callerid, now())) return 'too many wrong codes of the second factor';
+    const limited = this.#limits.beginCode(callerid, now());
+    if (limited !== undefined) return limited;
     const reason = await secondFactor.check(callerid, code, must, now() / 1_000);
-    if (reason === undefined) this.#codes.clear(callerid);
+    if (reason === undefined) this.#limits.codeWasRight(callerid);
     return reason;
   }
 

@@ -19,7 +19,7 @@ import { findLoginSettings, readLoginSettings, type Settings } from './settings.
 import { BucketCodes, FileCodes } from './used-codes.ts';
 
 export interface LoginParts {
-  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES]`, `metrics` and `state`. */
+  /** With `plugins: [authenticator, policy-compiler]`, `kv: [MUSTER_TOTP, MUSTER_LOGIN_ONCE, MUSTER_LOGIN_FAILURES]`, `timers`, `metrics` and `state`. */
   readonly host: Host;
   /** The JSON file of the service. */
   readonly file: string;

@@ -23,6 +23,17 @@ export class SharedBucket {
     this.#bucket = host.kv.bucket(connection, name);
   }
 
+  /** Where that fails, it is looked at before the next time whether the bucket is still there. @throws PluginError */
+  async use<T>(work: (bucket: Bucket) => Promise<T>): Promise<T> {
+    const bucket = await this.open();
+    try {
+      return await work(bucket);
+    } catch (error) {
+      this.#isThere = undefined;
+      throw error;
+    }
+  }
+
   /** Makes it where it is not there yet. @throws PluginError */
   async open(): Promise<Bucket> {
     const { connected } = await this.#host.bus.info(this.#connection);

@@ -1,17 +1,26 @@
 // Wrong logins that other instances of the service counted. Each writes what it counted itself into a bucket that they share,
-// and follows what the others write: who logs in waits for no broker, and while there is none, each goes on alone.
+// and follows what the others write: who logs in waits for no broker, and while there is none, each goes on alone. Others may
+// write to the bucket: what counts is signed, and what was heard once is known until its window is over, whatever stands there.
 
 import { createHash, randomUUID } from 'node:crypto';
-import { type SharedFailure, validate } from '#schemas/muster/aaa/v1/shared_failure';
 import type { Bucket, Host, KvChanges } from '../../../core/sdk/typescript/index.ts';
+import { TokenError } from '../../wire/tokens/errors.ts';
+import type { SigningKeys } from './keys.ts';
+import { forgetOldest, KnownCounts } from './known-counts.ts';
+import type { Count } from './limits.ts';
 import { options, SharedBucket } from './shared-bucket.ts';
+import { entryOf, type Place, placeOf, type Said, sign, verify } from './statements.ts';
 
 export const failuresBucket = 'MUSTER_LOGIN_FAILURES';
 
-/** Keys that are remembered; whoever comes with ever new names must not fill the memory. */
+/** Of what was told; whoever comes with ever new names must not fill the memory. */
 const mostKeys = 50_000;
+const timer = 'follow-failures';
+const followEveryMs = 1_000;
 /** Brokers that are away are asked again after this. */
 const restMs = 5_000;
+/** Whoever floods the bucket must not flood the log. */
+const refusedEveryMs = 3_600_000;
 
 export interface SharedFailuresSpec {
   readonly host: Host;
@@ -19,21 +28,29 @@ export interface SharedFailuresSpec {
   readonly connection: string | undefined;
   readonly replicas: number;
   readonly windowMs: number;
+  /** That all instances have. */
+  readonly keys: SigningKeys;
   readonly now: () => number;
   /** Another instance had a good login of this key. */
   readonly onCleared: (key: string) => void;
+}
+
+/** What this instance counted and told. */
+interface Told {
+  readonly key: string;
+  readonly at: number;
+  readonly ends: number;
 }
 
 export class SharedFailures {
   readonly #spec: SharedFailuresSpec;
   readonly #shared: SharedBucket | undefined;
   readonly #instance = randomUUID();
-  /** By digest of the key, then by instance. */
-  readonly #others = new Map<string, Map<string, SharedFailure>>();
-  /** Keys that this instance told of, by digest. */
-  readonly #told = new Map<string, string>();
-  #following: Promise<Bucket> | undefined;
+  readonly #known = new KnownCounts();
+  readonly #told = new Map<string, Told>();
   #failedAt = Number.NEGATIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
+  #problem = '';
 
   constructor(spec: SharedFailuresSpec) {
     this.#spec = spec;
@@ -42,98 +59,139 @@ export class SharedFailures {
     this.#shared = connection === undefined ? undefined : new SharedBucket(host, connection, failuresBucket, bucket);
   }
 
+  /** From now on, or as soon as there is a broker: what was counted before the first wrong login here counts as well. */
+  async follow(): Promise<void> {
+    const { host, connection } = this.#spec;
+    const shared = this.#shared;
+    if (!shared || connection === undefined) return;
+    await host.timers.set({ id: timer, afterMs: 0, everyMs: followEveryMs }, async () => {
+      if (!(await host.bus.info(connection)).connected) return;
+      try {
+        const bucket = await shared.open();
+        await bucket.watch({ id: `failures:${this.#instance}`, key: '>' }, (changes) => this.#take(changes));
+        await host.timers.clear(timer);
+      } catch (error) {
+        this.#tellProblem((error as Error).message);
+      }
+    });
+  }
+
   /** What other instances counted of it within windows that are open. */
   count(key: string, now: number): number {
-    let sum = 0;
-    for (const { count, ends } of this.#others.get(digestOf(key))?.values() ?? []) if (ends > now) sum += count;
-    return sum;
+    return this.#known.count(nameOf(key), now);
   }
 
   /** Tells the others, in the background. */
-  tell(key: string, failure: SharedFailure): void {
-    const digest = digestOf(key);
-    this.#told.delete(digest);
-    this.#told.set(digest, key);
-    forgetOldest(this.#told);
-    this.#inBackground((bucket) => bucket.put(`${digest}.${this.#instance}`, Buffer.from(JSON.stringify(failure)), options));
+  tell(counts: readonly Count[]): void {
+    const named = counts.map(({ key, count, ends }) => ({ key: nameOf(key), count, ends }));
+    const at = Math.max(this.#spec.now(), ...named.map(({ key }) => 1 + Math.max(this.#known.clearedAt(key), this.#toldAt(key))));
+    for (const { key, ends } of counts) this.#note(nameOf(key), { key, at, ends });
+    this.#write({ instance: this.#instance, at, counts: named }, Math.max(...counts.map(({ ends }) => ends)));
   }
 
-  /** After a good login; asks no broker where nobody told of anything. */
-  clear(key: string): void {
-    const digest = digestOf(key);
-    const instances = [...(this.#others.get(digest)?.keys() ?? []), ...(this.#told.delete(digest) ? [this.#instance] : [])];
-    this.#others.delete(digest);
-    for (const instance of instances) this.#inBackground((bucket) => bucket.delete(`${digest}.${instance}`, undefined, options));
+  /** After a good login; signs nothing and asks no broker where nobody told of anything. */
+  clear(keys: readonly string[]): void {
+    const now = this.#spec.now();
+    const isToldOf = (name: string) => this.#known.count(name, now) > 0 || (this.#told.get(name)?.ends ?? 0) > now;
+    const cleared = keys.map(nameOf).filter(isToldOf);
+    if (cleared.length === 0) return;
+    const at = Math.max(now, ...cleared.flatMap((name) => [this.#known.lastOf(name), this.#toldAt(name)]));
+    for (const name of cleared) {
+      this.#told.delete(name);
+      this.#known.hearClear(name, at);
+    }
+    this.#write({ instance: this.#instance, at, cleared }, at + this.#spec.windowMs);
   }
 
-  #inBackground(work: (bucket: Bucket) => Promise<unknown>): void {
+  #toldAt(name: string): number {
+    return this.#told.get(name)?.at ?? 0;
+  }
+
+  #note(name: string, told: Told): void {
+    this.#told.delete(name);
+    this.#told.set(name, told);
+    forgetOldest(this.#told, mostKeys);
+  }
+
+  /** In the background. One signature, wherever it is put. */
+  #write(said: Said, endsMs: number): void {
     if (!this.#shared || performance.now() - this.#failedAt < restMs) return;
-    this.#followed(this.#shared)
-      .then(work)
+    this.#shared
+      .use((bucket) => this.#put(bucket, said, endsMs))
+      .then(() => {
+        this.#problem = '';
+      })
       .catch((error: Error) => {
         this.#failedAt = performance.now();
-        this.#spec.host.log.warn(`wrong logins are not shared with other instances: ${error.message}`);
+        this.#tellProblem(error.message);
       });
   }
 
-  /** From the first wrong login on: before it, what others counted is nobody's concern here. */
-  #followed(shared: SharedBucket): Promise<Bucket> {
-    this.#following ??= this.#follow(shared).catch((error) => {
-      this.#following = undefined;
-      throw error;
-    });
-    return this.#following;
+  async #put(bucket: Bucket, said: Said, endsMs: number): Promise<void> {
+    const { instance, counts = [], cleared = [] } = said;
+    const value = await sign(said, this.#spec.keys, endsMs);
+    const places = [
+      ...counts.map(({ key }) => ({ key, instance, isClear: false })),
+      ...cleared.map((key) => ({ key, instance, isClear: true })),
+    ];
+    await Promise.all(places.map((place) => bucket.put(entryOf(place), value, options)));
   }
 
-  async #follow(shared: SharedBucket): Promise<Bucket> {
-    const bucket = await shared.open();
-    await bucket.watch({ id: `failures:${this.#instance}`, key: '>' }, (changes) => this.#take(changes));
-    return bucket;
+  /** What is missing there, by whoever's doing, is not forgotten here. @throws nothing that an entry could cause */
+  async #take({ changes }: KvChanges): Promise<void> {
+    for (const { key, operation, value } of changes) if (operation === 'put' && value !== undefined) await this.#hear(key, value);
   }
 
-  #take({ changes, reset }: KvChanges): void {
-    if (reset) this.#others.clear();
-    for (const { key, operation, value } of changes) {
-      const [digest = '', instance = ''] = key.split('.');
-      if (instance === this.#instance) {
-        if (operation === 'delete') this.#cleared(digest);
-        continue;
-      }
-      const failure = operation === 'put' ? this.#read(value) : undefined;
-      const known = this.#others.get(digest) ?? new Map<string, SharedFailure>();
-      if (failure) known.set(instance, failure);
-      else known.delete(instance);
-      if (known.size > 0) this.#others.set(digest, known);
-      else this.#others.delete(digest);
-      forgetOldest(this.#others);
-    }
-  }
-
-  /** Nobody is locked out for longer than here. */
-  #read(bytes: Uint8Array | undefined): SharedFailure | undefined {
-    const { now, windowMs } = this.#spec;
+  async #hear(entry: string, value: Uint8Array): Promise<void> {
+    const place = placeOf(entry);
+    if (place.instance === this.#instance) return;
     try {
-      const value: unknown = JSON.parse(Buffer.from(bytes ?? []).toString('utf8'));
-      return validate(value) ? { count: value.count, ends: Math.min(value.ends, now() + windowMs) } : undefined;
-    } catch {
-      return undefined;
+      this.#keep(place, await verify(value, place, this.#spec.keys, this.#spec.now()));
+    } catch (error) {
+      // What has ended stays in the bucket for a while.
+      if (error instanceof TokenError && error.code === 'TOKEN_EXPIRED') return;
+      this.#refuse(entry, (error as Error).message);
     }
   }
 
-  #cleared(digest: string): void {
-    const key = this.#told.get(digest);
-    if (key === undefined) return;
-    this.#told.delete(digest);
-    this.#spec.onCleared(key);
+  #keep({ key, instance, isClear }: Place, { at, counts = [] }: Said): void {
+    if (isClear) {
+      this.#known.hearClear(key, at);
+      this.#forgetOwn(key, at);
+      return;
+    }
+    const { now, windowMs } = this.#spec;
+    const counted = counts.find((one) => one.key === key);
+    // Nobody is locked out for longer than here.
+    if (counted) this.#known.hearCount(key, instance, { ...counted, at, ends: Math.min(counted.ends, at + windowMs) }, now());
+  }
+
+  /** Unless something was wrong here later. */
+  #forgetOwn(name: string, clearedAt: number): void {
+    const told = this.#told.get(name);
+    if (!told || told.at > clearedAt) return;
+    this.#told.delete(name);
+    this.#spec.onCleared(told.key);
+  }
+
+  #tellProblem(message: string): void {
+    if (message !== this.#problem)
+      this.#spec.host.log.warn(`wrong logins are not shared with other instances: ${message}; trying again`);
+    this.#problem = message;
+  }
+
+  #refuse(entry: string, reason: string): void {
+    if (performance.now() - this.#refusedAt < refusedEveryMs) return;
+    this.#refusedAt = performance.now();
+    const which = JSON.stringify(entry.slice(0, 80));
+    this.#spec.host.log.warn(
+      `an entry of the bucket ${failuresBucket} counts for nothing: ${reason} (${which}; see who has certificates of the fleet; others are not told for an hour)`,
+    );
   }
 }
 
 /** Names of users have characters that keys of buckets may not have, and are nobody's business there. */
-function digestOf(key: string): string {
-  return createHash('sha256').update(key).digest('hex');
-}
-
-function forgetOldest(map: Map<string, unknown>): void {
-  const [oldest] = map.keys();
-  if (map.size > mostKeys && oldest !== undefined) map.delete(oldest);
+function nameOf(key: string): string {
+  const kind = key.slice(0, key.indexOf(' '));
+  return `${kind}.${createHash('sha256').update(key).digest('hex')}`;
 }

@@ -64,8 +64,7 @@ export class UserList {
       this.#problem = undefined;
       return users;
     } catch (error) {
-      const message =
-        error instanceof AaaError ? error.message : `${this.#file.path} can not be read: ${(error as Error).message}`;
+      const message = error instanceof AaaError ? error.message : unreadable(this.#file.path, error as NodeJS.ErrnoException);
       if (message !== this.#problem) this.#events.onProblem(message);
       this.#problem = message;
       return this.#loaded ?? this.#inline;
@@ -75,6 +74,12 @@ export class UserList {
   #together(fromFile: readonly UserEntry[], where: string): readonly UserEntry[] {
     return this.#inline.length === 0 ? fromFile : checkUsers([...this.#inline, ...fromFile], where);
   }
+}
+
+function unreadable(path: string, { code, message }: NodeJS.ErrnoException): string {
+  return code === 'ENOENT'
+    ? `there is no file ${path}; \`muster aaa user add\` makes it with its first user`
+    : `${path} can not be read: ${message}`;
 }
 
 /** Those who can not log in because of what stands for their password. */
