@@ -141,6 +141,7 @@ export class SignerService {
         'plugin.security.file.key': files.key,
         'plugin.security.file.ca': files.ca,
         identity: 'aaa.test',
+        'plugin.choria.network.connect_timeout': '20s',
         'plugin.aaa.config': at('aaa.json'),
         ...options.config,
       },
