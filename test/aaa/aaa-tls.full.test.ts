@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { issueFiles, openAuthority } from '../../plugins/overlay/ca.ts';
 import { seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { startHost } from '../support/hosts.ts';
@@ -59,6 +60,7 @@ afterAll(async () => {
 async function clientConfig(name: string, over: object = {}): Promise<string> {
   return writeConfig(folder, `${name}.conf`, {
     ...(await fleet.certificate('desk.test')),
+    ...patience,
     identity: 'desk.test',
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     'plugin.login.aaasvc.login.url': `https://localhost:${service.port}/choria/v1/login`,

@@ -39,6 +39,7 @@ beforeAll(async () => {
     config: { 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` },
   });
   const policies = { rpcutil: ['policy default deny', 'allow\tup=anna\tping\t*\t*'] };
+  await service.connected();
   await fleet.node('web1.test', { policies });
   anna = await service.user('anna', { agents: ['rpcutil.*'], permissions: { fleet_management: true } });
   tokenFile = join(folder, 'anna.jwt');

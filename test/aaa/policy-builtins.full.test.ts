@@ -1,7 +1,7 @@
 // Functions that policies call outside their module, held against Go's: every expression below is evaluated by both.
 
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Engines } from '../support/policy-engines.ts';
 import { goProgram } from '../support/provisioning.ts';
 
@@ -337,6 +337,26 @@ test.each([
 ])('what Go may answer otherwise is not guessed: %s', async (expression, reason) => {
   const source = `package io.choria.aaasvc\nimport rego.v1\nallow := v if { v := ${expression} }\n`;
   expect(await engines.evaluate(source, input)).toMatchObject({ ok: false, reason: expect.stringMatching(reason) });
+});
+
+test('a policy that works for too long is ended, and later where others had the processor meanwhile', async () => {
+  const some = '  input.words[_] == input.words[_]\n'.repeat(4);
+  const source = `package io.choria.aaasvc\nimport rego.v1\nallow if {\n${some}  input.words[_] == "none"\n}\n`;
+  const words = Array.from({ length: 60 }, (_, index) => `word ${index}`);
+  const module = engines.compile(source);
+  const timed = async (key: string) => {
+    const begun = performance.now();
+    const outcome = await engines.evaluator.evaluate({ key, module }, JSON.stringify({ words }));
+    expect(outcome).toMatchObject({ ok: false, reason: expect.stringMatching(/took longer than 50 ms/) });
+    return performance.now() - begun;
+  };
+  await timed('alone');
+  const worked = vi.spyOn(process, 'cpuUsage').mockReturnValue({ user: 0, system: 0 });
+  try {
+    expect(await timed('busy')).toBeGreaterThan(900);
+  } finally {
+    worked.mockRestore();
+  }
 });
 
 test.each([

@@ -9,6 +9,7 @@ import { type KV, Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { publicHex, seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { type ServiceOptions, SignerService, secureOf, type User } from '../support/signer-service.ts';
@@ -30,6 +31,7 @@ beforeAll(async () => {
   service = await SignerService.start(fleet.authority, options());
   config = writeConfig(folder, 'client.conf', {
     ...(await fleet.certificate('operator.mcollective')),
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
   });
   issuerFile = join(folder, 'issuer.seed');

@@ -7,6 +7,7 @@ import { hash } from '@node-rs/bcrypt';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { LoginKey, loginBody } from '../support/login-service.ts';
@@ -74,6 +75,7 @@ const isGood = async (service: SignerService, user: User) =>
 async function muster(service: SignerService, ...args: string[]) {
   const config = writeConfig(folder, 'operator.conf', {
     ...(await fleet.certificate('operator.mcollective')),
+    ...patience,
     'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
     'plugin.aaa.config': join(service.folder, 'aaa.json'),
   });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeClientToken } from '../../plugins/wire/tokens/client.ts';
 import { publicHex, seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, temporaryFolder, until } from '../support/folders.ts';
 import { SignerService, secureOf, type User } from '../support/signer-service.ts';
@@ -22,7 +23,7 @@ beforeAll(async () => {
   const brokers = { 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` };
   const first = await SignerService.start(fleet.authority, { config: brokers });
   services = [first, await SignerService.start(fleet.authority, { config: brokers, beside: first })];
-  config = writeConfig(folder, 'client.conf', { ...(await fleet.certificate('operator.mcollective')), ...brokers });
+  config = writeConfig(folder, 'client.conf', { ...(await fleet.certificate('operator.mcollective')), ...patience, ...brokers });
   issuerFile = join(folder, 'issuer.seed');
   writeFileSync(issuerFile, seedHex(first.issuer));
   for (const service of services) await follows(service);

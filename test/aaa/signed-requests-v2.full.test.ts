@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runMuster, writeConfig } from '../support/command.ts';
+import { patience } from '../support/discovery.ts';
 import { Fleet } from '../support/fleet.ts';
 import { temporaryFolder, until } from '../support/folders.ts';
 import { SignerService } from '../support/signer-service.ts';
@@ -68,7 +69,11 @@ test('a token that was revoked is dead on nodes as well, though its holder signs
   const config = await credentials('up=carl', 'desk.test', token);
   const carl = await fleet.client('desk.test', config);
   expect(await carl.ask('n1.test', 'rpcutil', 'ping')).toMatchObject({ statuscode: 1 });
-  const file = writeConfig(folder, 'client.conf', { ...config, 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` });
+  const file = writeConfig(folder, 'client.conf', {
+    ...config,
+    ...patience,
+    'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}`,
+  });
   const key = join(folder, 'organization.seed');
   writeFileSync(key, organizationSeed);
   const revoked = await runMuster(['aaa', 'revoke', join(folder, 'up=carl.jwt'), '--config', file, '--signing-key', key]);

@@ -22,6 +22,7 @@ beforeAll(async () => {
     signer: { choria_service: true },
     config: { 'plugin.choria.middleware_hosts': `127.0.0.1:${fleet.port}` },
   });
+  await service.connected();
   await fleet.node('web1.test', { policies });
   anna = await service.user('ann.lee', { agents: ['rpcutil.*'] });
 });

@@ -41,6 +41,7 @@ describe.each([
     };
     const first = await SignerService.start(fleet.authority, options);
     services = [first, await SignerService.start(fleet.authority, { ...options, beside: first })];
+    for (const service of services) await service.connected();
     nats = await fleet.connection('desk.test');
     anna = await first.user('anna', { agents: ['rpcutil.*'] });
   });

@@ -188,7 +188,7 @@ describe('with records in a stream', () => {
       const client = join(folder, 'search.conf');
       writeFileSync(
         client,
-        `plugin.choria.middleware_hosts = 127.0.0.1:${fleet.port}\nidentity = desk.test\nplugin.security.provider = file\nplugin.security.file.certificate = ${cert}\nplugin.security.file.key = ${key}\nplugin.security.file.ca = ${ca}\n`,
+        `plugin.choria.middleware_hosts = 127.0.0.1:${fleet.port}\nplugin.choria.network.connect_timeout = 20s\nidentity = desk.test\nplugin.security.provider = file\nplugin.security.file.certificate = ${cert}\nplugin.security.file.key = ${key}\nplugin.security.file.ca = ${ca}\n`,
       );
       const found = await runMuster(['audit', 'search', '--stream', 'AUDIT', '--user', 'anna', '--json', '--config', client]);
       expect(JSON.parse(found.out).records).toHaveLength(kept.length);

@@ -123,6 +123,7 @@ no_auth_user: fleet
     return {
       ...this.#files,
       identity: 'prov.test',
+      'plugin.choria.network.connect_timeout': '20s',
       'plugin.choria.middleware_hosts': `127.0.0.1:${this.port}`,
       'plugin.provisioner.broker_provisioning_password': password,
       'plugin.provisioner.token': secret,

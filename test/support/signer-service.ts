@@ -10,7 +10,7 @@ import { newRequestId } from '../../plugins/wire/rpc.ts';
 import { type ClientTokenRequest, makeClientToken } from '../../plugins/wire/tokens/client.ts';
 import { publicHex, seedHex } from '../../plugins/wire/tokens/ed25519.ts';
 import { requestText } from '../../plugins/wire/v1/messages.ts';
-import { freePort, temporaryFolder, writeBundle } from './folders.ts';
+import { freePort, temporaryFolder, until, writeBundle } from './folders.ts';
 import { startHost, type TestHost, type TestHostOptions } from './hosts.ts';
 
 /** An authorizer that goes by the claim `agents`, counts, and does what it is told instead. */
@@ -141,10 +141,19 @@ export class SignerService {
         'plugin.security.file.key': files.key,
         'plugin.security.file.ca': files.ca,
         identity: 'aaa.test',
+        'plugin.choria.network.connect_timeout': '20s',
         'plugin.aaa.config': at('aaa.json'),
         ...options.config,
       },
     };
+  }
+
+  /** Its own connection is made in the background; nobody hears calls over the brokers before. */
+  async connected(): Promise<void> {
+    await until('the service is connected', async () => {
+      const status = await this.host?.host.call('service', 'aaa', 'service/status', {});
+      return (status as { details: { connected: boolean } } | undefined)?.details.connected;
+    });
   }
 
   async user(name: string, request: Partial<ClientTokenRequest> = {}): Promise<User> {
