@@ -49,7 +49,7 @@ describe('wrong logins at several instances', () => {
     service.test.log.filter(({ message }) => message.includes('too many wrong logins of this user')).length;
 
   it('are added up: a user who is locked out by guesses at one is locked out at the others', async () => {
-    // From its first wrong login on an instance follows the others.
+    // Each has counted one, and told the others.
     for (const service of services) await service.login('anna', 'guess');
     for (let index = 0; index < 8; index += 1) expect((await at(0).login('anna', `guess-${index}`)).body).toEqual(refused);
     for (const service of services)

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readFactorKey, sealFactor } from '../../plugins/wire/aaa/second-factors.ts';
 import { codeAt } from '../../plugins/wire/aaa/totp.ts';
 import { writeConfig } from '../support/command.ts';
+import { until } from '../support/folders.ts';
 import { runWithInput } from '../support/login-cli.ts';
 import { FakeProvider } from '../support/login-fake-provider.ts';
 import { LoginKey, LoginService } from '../support/login-service.ts';
@@ -188,16 +189,23 @@ describe('single sign-on', () => {
   const secret = Buffer.alloc(20, 7);
   const key = Buffer.alloc(32, 6);
 
-  async function start(provider: FakeProvider, config: Readonly<Record<string, unknown>> = {}): Promise<LoginService> {
+  async function start(
+    provider: FakeProvider,
+    config: Readonly<Record<string, unknown>> = {},
+    { failuresByUser = 10, recoveryCodes = [] as readonly string[] } = {},
+  ): Promise<LoginService> {
     return LoginService.start(
       (folder) => {
         writeFileSync(join(folder, 'seed'), '23'.repeat(32));
-        const factor = sealFactor('oidc=ann', { secret, recoveryCodes: [] }, key);
+        const factor = sealFactor('oidc=ann', { secret, recoveryCodes }, key);
         writeFileSync(join(folder, 'factors.json'), JSON.stringify({ users: { 'oidc=ann': factor } }));
         writeFileSync(join(folder, 'factors.key'), key.toString('hex'));
         return {
           authenticator: 'oidc',
-          login: { second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') } },
+          login: {
+            failures_by_user: failuresByUser,
+            second_factor: { file: join(folder, 'factors.json'), key: join(folder, 'factors.key') },
+          },
           oidc_authenticator: {
             issuer: provider.issuer,
             client_id: 'muster',
@@ -212,12 +220,12 @@ describe('single sign-on', () => {
     );
   }
 
-  async function send(service: LoginService, credential: string, code?: string) {
+  async function send(service: LoginService, credential: string, code?: string, address?: string) {
     const token = new LoginKey();
     const timestamp = String(Math.floor(Date.now() / 1_000));
     const signature = token.sign(`${timestamp}:oidc::${credential}`);
     const body = { method: 'oidc', credential, timestamp, public_key: token.publicKey, signature };
-    return (await service.post('/muster/v1/login', { ...body, ...(code !== undefined && { code }) })).body;
+    return (await service.post('/muster/v1/login', { ...body, ...(code !== undefined && { code }) }, address)).body;
   }
 
   it('asks for a code of ours as well, of whoever has a second factor or must have one', async () => {
@@ -250,6 +258,48 @@ describe('single sign-on', () => {
       expect(answers.map((body) => Object.keys(body)[0]).sort()).toEqual(['error', 'token']);
     } finally {
       await Promise.all(services.map((service) => service.stop()));
+      await provider.stop();
+      await nats.stop();
+    }
+  });
+
+  it('counts wrong codes of a user together at all services, and a right one clears them', async () => {
+    const [nats, provider] = [await NatsServer.start(), await FakeProvider.start()];
+    const config = { 'login.test.broker': `nats://127.0.0.1:${nats.port}` };
+    const recoveryCodes = ['abcde-fghjk', 'mnpqr-stuvw', 'bcdef-ghjkm'];
+    const more = { failuresByUser: 3, recoveryCodes };
+    const [first, second] = [await start(provider, config, more), await start(provider, config, more)];
+    let addresses = 0;
+    const anywhere = () => {
+      addresses += 1;
+      return `10.2.${Math.floor(addresses / 250)}.${addresses % 250}`;
+    };
+    const logIn = async (at: LoginService, code: string) => send(at, await provider.sign({}), code, anywhere());
+    const wrong = async (at: LoginService, times: number) => {
+      for (let index = 0; index < times; index += 1) expect(await logIn(at, '000000')).toEqual({ error: 'Login failed' });
+    };
+    const limited = ({ said }: LoginService) => said.split('too many wrong logins of this user').length;
+    const areHeard = async (from: LoginService, to: LoginService) => {
+      const [address, before] = [anywhere(), limited(to)];
+      for (let index = 0; index < 3; index += 1) await send(from, 'garbage', undefined, address);
+      await send(to, 'garbage', undefined, address);
+      return limited(to) > before;
+    };
+    const [one = '', two = '', three = ''] = recoveryCodes;
+    try {
+      await until('they hear each other', async () => (await areHeard(first, second)) && (await areHeard(second, first)));
+      await wrong(first, 2);
+      await until('it is heard', () => areHeard(first, second));
+      expect((await logIn(second, one)).token).toBeDefined();
+      await until('it is heard', () => areHeard(second, first));
+      await wrong(first, 2);
+      expect((await logIn(first, two)).token).toBeDefined();
+      await wrong(first, 3);
+      await until('it is heard', () => areHeard(first, second));
+      expect(await logIn(second, three)).toEqual({ error: 'Login failed' });
+      expect(second.said).toContain('oidc=ann: too many wrong codes of the second factor');
+    } finally {
+      await Promise.all([first, second].map((service) => service.stop()));
       await provider.stop();
       await nats.stop();
     }

@@ -68,9 +68,7 @@ export class Logins {
     const onCleared = (key: string) => this.#limits.clearedElsewhere(key);
     const failures = new SharedFailures({ host, connection, replicas, windowMs, keys, now, onCleared });
     this.#limits = new LoginLimits(limits, failures);
-    failures
-      .follow()
-      .catch((error: Error) => host.log.warn(`wrong logins of other instances are not heard of: ${error.message}`));
+    void failures.follow();
   }
 
   async logIn(attempt: Attempt): Promise<Answer> {

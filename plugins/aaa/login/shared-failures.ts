@@ -64,16 +64,14 @@ export class SharedFailures {
     const { host, connection } = this.#spec;
     const shared = this.#shared;
     if (!shared || connection === undefined) return;
-    await host.timers.set({ id: timer, afterMs: 0, everyMs: followEveryMs }, async () => {
+    const attempt = async () => {
       if (!(await host.bus.info(connection)).connected) return;
-      try {
-        const bucket = await shared.open();
-        await bucket.watch({ id: `failures:${this.#instance}`, key: '>' }, (changes) => this.#take(changes));
-        await host.timers.clear(timer);
-      } catch (error) {
-        this.#tellProblem((error as Error).message);
-      }
-    });
+      const bucket = await shared.open();
+      await bucket.watch({ id: `failures:${this.#instance}`, key: '>' }, (changes) => this.#take(changes));
+      await host.timers.clear(timer);
+    };
+    const tell = (error: Error) => this.#tellProblem(error.message);
+    await host.timers.set({ id: timer, afterMs: 0, everyMs: followEveryMs }, () => attempt().catch(tell)).catch(tell);
   }
 
   /** What other instances counted of it within windows that are open. */
@@ -175,8 +173,7 @@ export class SharedFailures {
   }
 
   #tellProblem(message: string): void {
-    if (message !== this.#problem)
-      this.#spec.host.log.warn(`wrong logins are not shared with other instances: ${message}; trying again`);
+    if (message !== this.#problem) this.#spec.host.log.warn(`wrong logins are not shared with other instances: ${message}`);
     this.#problem = message;
   }
 
