@@ -285,9 +285,10 @@ class Provisioner {
     await this.#stopping;
     const store = this.#neededStore();
     const [epoch, records] = [await store.nextEpoch(), await store.load()];
-    if (!this.#alone && this.#election?.leads !== true) return;
-    this.#epoch = epoch;
     await this.#readPause();
+    if (!this.#alone && this.#election?.leads !== true) return;
+    // From here on it says that it leads, and hears who announces himself, without a moment in between.
+    this.#epoch = epoch;
     this.#host.log.info(`this provisioner leads, with epoch ${epoch}`, { records: records.length });
     this.#work?.start(records);
     await this.#discover();
